@@ -1,0 +1,39 @@
+# Set-up is one stamp file: every target that needs the environment asks for it, in any order.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test slow lint types bench golden clean
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $(STAMP)
+
+demo: $(STAMP)  ## set up, then run the main job on the synthetic sample world
+	$(BIN)/backtest run --agent finmem --ticker TSLA
+
+test: $(STAMP) lint types  ## set up, then lint, types and tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+slow: $(STAMP)  ## the long trials
+	$(BIN)/python -m pytest -n 2 -m slow
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+bench: $(STAMP)  ## speed, with versions and load
+	$(BIN)/python -m benchmarks
+
+golden: $(STAMP)  ## write the golden files anew; explain the difference in CHANGELOG.md
+	$(BIN)/python -m pytest tests/test_golden.py --update-golden
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

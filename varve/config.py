@@ -1,0 +1,83 @@
+"""Frozen settings: unknown keys refused, a hash as identity, the same object from TOML, Python or the shell."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from varve.errors import BadFileError, SettingError, near_names
+
+
+class FrozenConfig(BaseModel):
+    """Base of every settings object."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @classmethod
+    def build(cls, **values: Any) -> Self:
+        """Validate ``values``.
+
+        Raises:
+            SettingError: naming the setting, what was given and what was expected.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise _setting_error(cls, error) from error
+
+    @classmethod
+    def from_toml(cls, path: Path, **overrides: Any) -> Self:
+        """Settings from a TOML file; ``overrides`` win over it.
+
+        Raises:
+            BadFileError: if the file cannot be read as TOML.
+            SettingError: if it holds an unknown key or a value that cannot be used.
+        """
+        return cls.build(**{**read_toml(path), **overrides})
+
+    def identity(self) -> str:
+        """SHA-256 (hex) over the canonical JSON of every setting, defaulted ones too."""
+        return hashlib.sha256(canonical_json(self.model_dump(mode="json")).encode()).hexdigest()
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The table of a TOML file.
+
+    Raises:
+        BadFileError: if it is missing or no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadFileError(
+            f"settings file {path} cannot be read as TOML: {error}", mend="give a UTF-8 TOML file"
+        ) from error
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys, no spaces and no NaN, so that equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def home() -> Path:
+    """The folder of stored data and runs: ``VARVE_HOME``, else ``~/.varve``."""
+    given = os.environ.get("VARVE_HOME")
+    return Path(given).expanduser() if given else Path.home() / ".varve"
+
+
+def _setting_error(cls: type[BaseModel], error: ValidationError) -> SettingError:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"]) or cls.__name__
+    if first["type"] == "extra_forbidden":
+        key = str(first["loc"][-1])
+        known = sorted(cls.model_fields)
+        close = near_names(key, known)
+        hint = f"did you mean {close[0]!r}?" if close else f"known settings: {', '.join(known)}"
+        return SettingError(f"unknown setting {name!r} for {cls.__name__}", mend=hint)
+    return SettingError(f"setting {name!r} cannot be {first.get('input')!r}: {first['msg']}")

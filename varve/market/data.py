@@ -1,0 +1,205 @@
+"""What a source knows of an instrument over all time: the whole truth, which no trader ever holds.
+
+Traders get a :class:`~varve.market.view.MarketView`, cut at an instant, from :meth:`MarketData.as_of`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import date, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from varve.clock import from_ns, iso, to_ns
+from varve.config import canonical_json
+from varve.errors import NoDataError
+from varve.market.calendars import get_calendar
+from varve.types import Bar, CorporateEvent, Document, FillRule, Instrument
+
+if TYPE_CHECKING:
+    from varve.market.view import MarketView
+
+Floats = NDArray[np.float64]
+Adjustment = Literal["raw", "split_adjusted", "back_adjusted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where an instrument's data came from.
+
+    ``adjustment``: ``raw`` prices as traded; ``split_adjusted`` as quoted after later splits;
+    ``back_adjusted`` for splits and dividends (its dividend events are off). ``fill_rule`` is the
+    first price traded after a decision. ``synthetic`` marks sample worlds.
+    """
+
+    source: str
+    adjustment: Adjustment
+    fill_rule: FillRule
+    synthetic: bool = False
+    pulled_at: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BarSeries:
+    """Daily bars of one instrument in columns, oldest first, all of length n.
+
+    ``sessions`` datetime64[D]; ``start_ns`` and ``end_ns`` int64 nanoseconds UTC; prices in the
+    instrument's currency per share; ``volume`` in shares. NaN where the source has no value;
+    ``close`` is never NaN. Arrays are read-only.
+    """
+
+    sessions: NDArray[np.datetime64]
+    start_ns: NDArray[np.int64]
+    end_ns: NDArray[np.int64]
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            getattr(self, item.name).setflags(write=False)
+
+    def __len__(self) -> int:
+        return len(self.close)
+
+    @classmethod
+    def from_sessions(
+        cls,
+        calendar: str,
+        sessions: Sequence[date],
+        close: Sequence[float] | Floats,
+        *,
+        open: Sequence[float] | Floats | None = None,
+        high: Sequence[float] | Floats | None = None,
+        low: Sequence[float] | Floats | None = None,
+        volume: Sequence[float] | Floats | None = None,
+    ) -> BarSeries:
+        """Bars that span each session's open to close on ``calendar``; missing columns become NaN.
+
+        Raises:
+            SettingError: if a date is no session of the calendar.
+        """
+        venue = get_calendar(calendar)
+
+        def column(values: Sequence[float] | Floats | None) -> Floats:
+            if values is None:
+                return np.full(len(sessions), np.nan)
+            return np.array(values, dtype=np.float64)
+
+        return cls(
+            sessions=np.array(sessions, dtype="datetime64[D]"),
+            start_ns=np.array([to_ns(venue.open_at(s)) for s in sessions], dtype=np.int64),
+            end_ns=np.array([to_ns(venue.close_at(s)) for s in sessions], dtype=np.int64),
+            open=column(open),
+            high=column(high),
+            low=column(low),
+            close=column(close),
+            volume=column(volume),
+        )
+
+    def slice(self, first: int, last: int) -> BarSeries:
+        """Bars ``first`` to ``last`` (excluded); no copy."""
+        return BarSeries(**{f.name: getattr(self, f.name)[first:last] for f in fields(self)})
+
+    def copy(self) -> BarSeries:
+        """The same bars in memory of their own, so that nothing leads back to later ones."""
+        return BarSeries(**{f.name: getattr(self, f.name).copy() for f in fields(self)})
+
+    def session(self, index: int) -> date:
+        """The session date of bar ``index``."""
+        return self.sessions[index].astype(object)  # type: ignore[no-any-return]
+
+    def bar(self, index: int) -> Bar:
+        """Bar ``index`` as a value."""
+
+        def known(values: Floats) -> float | None:
+            value = float(values[index])
+            return None if np.isnan(value) else value
+
+        return Bar(
+            session=self.session(index),
+            start=from_ns(int(self.start_ns[index])),
+            end=from_ns(int(self.end_ns[index])),
+            close=float(self.close[index]),
+            open=known(self.open),
+            high=known(self.high),
+            low=known(self.low),
+            volume=known(self.volume),
+        )
+
+    @property
+    def has_opens(self) -> bool:
+        """Whether every bar has a traded open."""
+        return not bool(np.isnan(self.open).any())
+
+
+@dataclass(frozen=True, eq=False)
+class InstrumentData:
+    """Everything a source has on one instrument; documents in order of ``(available_at, id)``."""
+
+    instrument: Instrument
+    bars: BarSeries
+    provenance: Provenance
+    documents: tuple[Document, ...] = ()
+    events: tuple[CorporateEvent, ...] = ()
+
+    def __post_init__(self) -> None:
+        documents = tuple(sorted(self.documents, key=lambda d: (d.available_at, d.id)))
+        object.__setattr__(self, "documents", documents)
+        object.__setattr__(self, "events", tuple(sorted(self.events, key=lambda e: (e.session, e.kind))))
+
+    @cached_property
+    def document_times_ns(self) -> list[int]:
+        """``available_at`` of each document in nanoseconds, ascending."""
+        return [to_ns(document.available_at) for document in self.documents]
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 (hex) of instrument, bars, documents and events; provenance is not part of it."""
+        digest = hashlib.sha256(canonical_json(instrument_json(self.instrument)).encode())
+        for column in fields(self.bars):
+            digest.update(np.ascontiguousarray(getattr(self.bars, column.name)).tobytes())
+        for d in self.documents:
+            row = [d.id, d.symbol, d.kind, d.text, iso(d.event_time), iso(d.available_at)]
+            digest.update(canonical_json(row).encode())
+        for e in self.events:
+            digest.update(canonical_json([e.symbol, e.kind, iso(e.session), e.value]).encode())
+        return digest.hexdigest()
+
+
+def instrument_json(instrument: Instrument) -> dict[str, str | float]:
+    """An instrument as JSON values."""
+    return {
+        "symbol": instrument.symbol,
+        "calendar": instrument.calendar,
+        "currency": instrument.currency,
+        "lot_size": instrument.lot_size,
+    }
+
+
+class MarketData:
+    """All instruments of a run, over all time. Only the runner and the exchange hold one."""
+
+    def __init__(self, instruments: Mapping[str, InstrumentData]) -> None:
+        self.instruments = dict(instruments)
+
+    def __getitem__(self, symbol: str) -> InstrumentData:
+        try:
+            return self.instruments[symbol]
+        except KeyError:
+            known = ", ".join(sorted(self.instruments)) or "none"
+            raise NoDataError(f"no data for {symbol!r}; loaded: {known}") from None
+
+    def as_of(self, instant: datetime) -> MarketView:
+        """What could be known at ``instant`` (timezone-aware)."""
+        from varve.market.view import MarketView
+
+        return MarketView(self, instant)

@@ -1,0 +1,262 @@
+"""The words every room speaks: instruments, bars, documents, decisions, orders, fills, outcomes.
+
+Plain immutable values without behaviour. Prices and cash are floats in the instrument's currency,
+quantities are floats in shares (or coins), instants are timezone-aware UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any, Literal, NamedTuple
+
+FillRule = Literal["next_open", "next_close", "same_close"]
+DocumentKind = Literal["news", "10-Q", "10-K"]
+
+
+class Action(StrEnum):
+    """What a decision asks for. ``HOLD`` keeps the position, ``FLAT`` closes it."""
+
+    BUY = "BUY"
+    HOLD = "HOLD"
+    SELL = "SELL"
+    FLAT = "FLAT"
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """What is traded. ``lot_size`` is the smallest tradable quantity (1 share; 1e-4 ETH)."""
+
+    symbol: str
+    calendar: str = "XNYS"
+    currency: str = "USD"
+    lot_size: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar of prices; ``open``, ``high``, ``low`` and ``volume`` are None where the source has none.
+
+    ``session`` is the calendar's session date; ``start`` and ``end`` are instants. A bar can be
+    known from ``end`` on.
+    """
+
+    session: date
+    start: datetime
+    end: datetime
+    close: float
+    open: float | None = None
+    high: float | None = None
+    low: float | None = None
+    volume: float | None = None
+
+    @property
+    def available_at(self) -> datetime:
+        """When a trader could have read it: its end."""
+        return self.end
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A piece of text about one instrument: a headline with its summary, or a filing's summary.
+
+    ``id`` is unique per symbol and stable across loads of the same data.
+    """
+
+    id: str
+    symbol: str
+    kind: DocumentKind
+    text: str
+    event_time: datetime
+    available_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CorporateEvent:
+    """A split or a cash dividend, taking effect at the start of the bar of ``session`` (the ex-date).
+
+    ``value`` is new shares per old share for a split (4.0 for 4:1), cash per share in the
+    instrument's currency for a dividend.
+    """
+
+    symbol: str
+    kind: Literal["split", "dividend"]
+    session: date
+    value: float
+
+
+class Intent(NamedTuple):
+    """What a decision wants for one instrument."""
+
+    instrument: Instrument
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens and calls of the language model."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    calls: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.calls + other.calls,
+        )
+
+
+class FailureReason(StrEnum):
+    """Why a reply was no decision."""
+
+    EMPTY_REPLY = "empty_reply"
+    UNPARSABLE = "unparsable"
+    UNKNOWN_ACTION = "unknown_action"
+    UNKNOWN_MEMORY = "unknown_memory"
+    BAD_ARGUMENTS = "bad_arguments"
+    TOKEN_LIMIT = "token_limit"
+    TOO_MANY_ROUNDS = "too_many_rounds"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A decision that never came: the position is kept, and the failure counted and shown."""
+
+    reason: FailureReason
+    detail: str
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A read-only question the model asked of the day's view, and what it was told."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    result: str
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a trader wants, and why.
+
+    ``confidence`` is an integer percent in steps of 5 (None for traders without one).
+    A decision with a ``failure`` carries no orders; the position is kept.
+    """
+
+    orders: tuple[Intent, ...] = ()
+    confidence: int | None = None
+    rationale: str = ""
+    cited_memories: tuple[str, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    usage: Usage = Usage()
+    failure: Failure | None = None
+
+
+class Order(NamedTuple):
+    """A signed quantity to trade at the next fill; fixed at the decision."""
+
+    symbol: str
+    quantity: float
+
+
+class Fill(NamedTuple):
+    """What an order became.
+
+    ``reference_price`` is the traded open or close, ``price`` what was paid or received per share
+    after half-spread and impact, ``commission`` the cash charged beside it. ``clipped`` says why
+    less than ordered was filled: ``cash_clipped``, ``participation_capped`` or None.
+    """
+
+    symbol: str
+    session: date
+    filled_at: datetime
+    quantity: float
+    reference_price: float
+    price: float
+    commission: float
+    clipped: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Portfolio:
+    """The ledger's state as a trader may see it, marked at the last known close."""
+
+    currency: str
+    cash: float
+    equity: float
+    positions: Mapping[str, float] = field(default_factory=dict)
+
+    def position(self, symbol: str) -> float:
+        """Signed quantity held, 0.0 when flat."""
+        return self.positions.get(symbol, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a decision led to, known once its horizon is over.
+
+    ``reward`` = sign(position after the fill) × (exit_price ÷ fill_price − 1) − entry cost rate, a
+    fraction; prices are on one split basis. ``available_at`` is the end of the exit bar.
+    """
+
+    step: int
+    symbol: str
+    decided_at: datetime
+    available_at: datetime
+    position: float
+    fill_session: date
+    fill_price: float
+    exit_session: date
+    exit_price: float
+    reward: float
+    horizon_sessions: int
+    cited_memories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCall:
+    """One exchange with the language model, exactly as it went, for the journal."""
+
+    stage: str
+    messages: tuple[Mapping[str, Any], ...]
+    tools: tuple[Mapping[str, Any], ...]
+    reply: Mapping[str, Any]
+    usage: Usage
+    attempt: int
+    seconds: float
+    cut_items: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryEvent:
+    """One change or use of a memory, for the journal: enough to rebuild the memory from events alone.
+
+    ``kind`` is one of ``added``, ``merged``, ``credited``, ``promoted``, ``demoted``, ``purged``,
+    ``recalled``.
+    """
+
+    kind: str
+    memory_id: str
+    at: datetime
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Trace:
+    """What happened inside one step; the runner empties it into the journal."""
+
+    model_calls: list[ModelCall] = field(default_factory=list)
+    memory_events: list[MemoryEvent] = field(default_factory=list)
+
+    def drain(self) -> tuple[tuple[ModelCall, ...], tuple[MemoryEvent, ...]]:
+        """Everything noted since the last call, and forget it."""
+        calls, events = tuple(self.model_calls), tuple(self.memory_events)
+        self.model_calls.clear()
+        self.memory_events.clear()
+        return calls, events
