@@ -1,4 +1,4 @@
-"""Frozen settings: unknown keys refused, a hash as identity, the same object from TOML, Python or the shell."""
+"""Frozen settings: unknown keys refused, a hash as identity, one object from TOML, Python or shell."""
 
 from __future__ import annotations
 

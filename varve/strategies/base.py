@@ -87,8 +87,9 @@ class Trader:
         """A run starts; forget everything of an earlier one."""
         self.context = context
 
-    def warm_up(self, lesson: Lesson) -> None:
-        """Learn from a past day; no order follows."""
+    def warm_up(self, lesson: Lesson) -> Decision:
+        """Learn from a past day; the reply carries rationale, usage or failure, and never orders."""
+        return Decision()
 
     def learn(self, outcome: Outcome) -> None:
         """The outcome of an earlier decision has become known."""
