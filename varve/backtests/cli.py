@@ -1,0 +1,234 @@
+"""The ``backtest`` command. Heavy packages are imported inside the commands that need them."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from varve.errors import UsageError, VarveError
+
+app = typer.Typer(
+    name="backtest",
+    help="Backtest language-model trading agents. A first run: backtest run --agent finmem --ticker TSLA",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Import, pull and look at stored prices and news.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+LISTED = ("agents", "strategies", "llms", "embedders", "sources")
+
+Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD")]
+Json = Annotated[bool, typer.Option("--json", help="Print the metrics as JSON and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print the path of the report and nothing else.")]
+
+
+def main() -> None:
+    """Entry point: expected failures end with one message and the exit code of their kind."""
+    debug = "--debug" in sys.argv[1:]
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app(args=arguments)
+    except VarveError as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted; every finished step is kept", file=sys.stderr)
+        sys.exit(130)
+
+
+@app.callback()
+def _root(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks (anywhere on the line).")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Take the options that stand before the command; main() has read ``--debug`` already."""
+    if version:
+        import varve
+
+        print(f"varve {varve.__version__}")
+        raise typer.Exit()
+
+
+@app.command()
+def run(
+    agent: Annotated[str | None, typer.Option(help="An agent or strategy; see: backtest list agents")] = None,
+    ticker: Annotated[str | None, typer.Option(help="What to trade, for example TSLA.")] = None,
+    start: Day = None,
+    end: Day = None,
+    warmup_start: Day = None,
+    profile: Annotated[
+        str | None, typer.Option(help="risk_seeking, risk_averse or self_adaptive (finmem).")
+    ] = None,
+    llm: Annotated[str | None, typer.Option(help="scripted, or openai:MODEL@BASE_URL.")] = None,
+    embedder: Annotated[str | None, typer.Option(help="See: backtest list embedders")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="auto, store or sample; auto takes stored data where it has some.")
+    ] = None,
+    world: Annotated[str | None, typer.Option(help="Sample world: default, noise or planted.")] = None,
+    world_seed: Annotated[int | None, typer.Option(help="Seed of the sample world.")] = None,
+    news: Annotated[bool | None, typer.Option("--news/--no-news", help="Show news and filings.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the agent's own randomness.")] = None,
+    sizer: Annotated[str | None, typer.Option(help="all_in, fraction or finmem_unit.")] = None,
+    costs: Annotated[str | None, typer.Option(help="retail or zero.")] = None,
+    cash: Annotated[float | None, typer.Option(help="Initial cash in the instrument's currency.")] = None,
+    fill: Annotated[str | None, typer.Option(help="auto, or same_close (an ablation that cheats).")] = None,
+    horizon: Annotated[int | None, typer.Option(help="Sessions until an outcome is known.")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the agent's own.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="A TOML file of settings; options win over it.")] = None,
+    bundle: Annotated[
+        bool, typer.Option("--bundle/--no-bundle", help="Keep the facts that were seen in the run folder.")
+    ] = True,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run one backtest and write its report."""
+    from varve.backtests import console
+    from varve.backtests.run import run_backtest
+
+    given = {
+        "agent": agent, "ticker": ticker, "start": _day(start), "end": _day(end),
+        "warmup_start": _day(warmup_start), "llm": llm, "embedder": embedder, "data": data, "world": world,
+        "world_seed": world_seed, "news": news, "seed": seed, "sizer": sizer, "costs": costs,
+        "initial_cash": cash, "fill": fill, "horizon_sessions": horizon,
+    }  # fmt: skip
+    settings = _settings(setting or [])
+    if profile is not None:
+        settings["profile"] = profile
+    built = _run_config(config, {k: v for k, v in given.items() if v is not None}, settings)
+    if json_ or quiet:
+        folder = run_backtest(built, bundle=bundle)
+    else:
+        with console.RunProgress() as progress:
+            folder = run_backtest(built, bundle=bundle, on_start=progress.on_start, on_step=progress.on_step)
+    console.print_result(folder, as_json=json_, quiet=quiet)
+
+
+@app.command()
+def report(
+    run: Annotated[str, typer.Argument(help="A run's id, the start of one, its folder, or: latest")],
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Build a run's metrics, charts and report again from its journal, and print the table."""
+    from varve.backtests import console
+    from varve.backtests.derive import derive
+    from varve.backtests.record import find_run
+
+    folder = find_run(run)
+    derive(folder)
+    console.print_result(folder, as_json=json_, quiet=quiet)
+
+
+@app.command("list")
+def list_(what: Annotated[str, typer.Argument(help=", ".join(LISTED))]) -> None:
+    """List what is registered: agents, strategies, llms, embedders or sources."""
+    from varve import registry
+    from varve.errors import UnknownNameError
+
+    if what not in LISTED:
+        raise UnknownNameError("list", what, LISTED)
+    for name in registry.names(what):
+        summary = (registry.load(what, name).__doc__ or "").strip().split("\n")[0]
+        print(f"{name:<16} {summary}")
+
+
+@data_app.command("import")
+def data_import(
+    file: Annotated[Path, typer.Argument(help="A CSV of prices, or INVESTOR-BENCH JSON.")],
+    ticker: Annotated[str, typer.Option(help="The name to store it under.")],
+    calendar: Annotated[str | None, typer.Option(help="XNYS or 24/7; guessed when left out.")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=COLUMN", help="CSV column mapping, for example close='Adj Close'."),
+    ] = None,
+) -> None:
+    """Check a file of prices (and news) and store it; nothing is stored if anything is wrong."""
+    from varve.backtests.data_commands import import_file
+
+    import_file(file, ticker, calendar=calendar, columns=_pairs(column or [], "--column"))
+
+
+@data_app.command("pull")
+def data_pull(
+    ticker: Annotated[str, typer.Argument(help="For example TSLA.")],
+    start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD")],
+    end: Day = None,
+    source: Annotated[str, typer.Option(help="A source that pulls over the network.")] = "yahoo",
+) -> None:
+    """Pull prices, events and news over the network and store them."""
+    from varve.backtests.data_commands import pull
+
+    pull(ticker, source=source, start=start.date(), end=_day(end))
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """List stored tickers and the sample worlds."""
+    from varve.backtests.data_commands import print_list
+
+    print_list()
+
+
+@data_app.command("show")
+def data_show(ticker: Annotated[str, typer.Argument(help="A stored or sample ticker.")]) -> None:
+    """Show what is stored of a ticker: span, source, adjustment, fill rule, gaps, documents."""
+    from varve.backtests.data_commands import print_ticker
+
+    print_ticker(ticker)
+
+
+def _run_config(file: Path | None, given: dict[str, Any], settings: dict[str, Any]) -> Any:
+    from varve.backtests.settings import RunConfig
+    from varve.config import read_toml
+
+    values = {} if file is None else read_toml(file)
+    merged = {**values, **given, "settings": {**values.get("settings", {}), **settings}}
+    if "ticker" not in merged:
+        raise UsageError("no ticker given", mend="add one, for example: --ticker TSLA")
+    return RunConfig.build(**merged)
+
+
+def _settings(pairs: list[str]) -> dict[str, Any]:
+    """``key=value`` with the value read as TOML where it is TOML, else as text; dots make tables."""
+    import tomllib
+
+    settings: dict[str, Any] = {}
+    for key, text in _pairs(pairs, "--set").items():
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        table = settings
+        *parents, last = key.split(".")
+        for parent in parents:
+            table = table.setdefault(parent, {})
+        table[last] = value
+    return settings
+
+
+def _pairs(texts: list[str], option: str) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{option} was given {text!r}; expected NAME=VALUE", mend=f"{option} name=value")
+        pairs[key.strip()] = value.strip()
+    return pairs
+
+
+def _day(given: datetime | None) -> Any:
+    return None if given is None else given.date()
+
+
+if __name__ == "__main__":
+    main()

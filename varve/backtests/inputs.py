@@ -1,0 +1,138 @@
+"""``inputs.parquet``: the facts that a run could see, in one file, so that its folder stands alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from varve.clock import from_ns, to_ns
+from varve.config import canonical_json
+from varve.errors import BadFileError
+from varve.market.data import BarSeries, InstrumentData, Provenance, instrument_json
+from varve.types import CorporateEvent, Document, Instrument
+
+_PRICES = ("open", "high", "low", "close", "volume")
+_METADATA_KEY = b"varve"
+
+
+def visible_until(data: InstrumentData, last: int, decided_until: datetime, *, news: bool) -> InstrumentData:
+    """``data`` up to bar ``last``, with documents readable at ``decided_until`` at the latest.
+
+    What a run cannot come to see is not handed to it. ``news=False`` drops every document.
+    """
+    last_session = data.bars.session(last)
+    documents = tuple(d for d in data.documents if d.available_at <= decided_until) if news else ()
+    return replace(
+        data,
+        bars=data.bars.slice(0, last + 1),
+        documents=documents,
+        events=tuple(e for e in data.events if e.session <= last_session),
+    )
+
+
+def write_inputs(path: Path, data: InstrumentData) -> None:
+    """Write bars, documents and events of one instrument to one Parquet file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [*_bar_rows(data), *_document_rows(data), *_event_rows(data)]
+    schema = pa.schema(
+        [("kind", pa.string()), ("id", pa.string()), ("session", pa.date32()),
+         ("event_time_ns", pa.int64()), ("available_at_ns", pa.int64()), ("text", pa.string()),
+         *((name, pa.float64()) for name in _PRICES), ("value", pa.float64())]
+    )  # fmt: skip
+    meta = {"instrument": instrument_json(data.instrument), "provenance": asdict(data.provenance)}
+    schema = schema.with_metadata({_METADATA_KEY: canonical_json(meta).encode()})
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+
+
+def read_inputs(path: Path) -> InstrumentData:
+    """The inverse of :func:`write_inputs`, equal to the bit.
+
+    Raises:
+        BadFileError: if the file is missing or not of the format.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+        meta = json.loads(table.schema.metadata[_METADATA_KEY])
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise BadFileError(
+            f"{path} cannot be read as a run's inputs: {error}",
+            mend="copy the run folder again, or run again without --no-bundle",
+        ) from error
+    instrument = Instrument(**meta["instrument"])
+    by_kind: dict[str, list[dict[str, Any]]] = {"bar": [], "document": [], "event": []}
+    for row in table.to_pylist():
+        by_kind[row["kind"].partition(":")[0]].append(row)
+    return InstrumentData(
+        instrument=instrument,
+        provenance=Provenance(**meta["provenance"]),
+        bars=_bars(by_kind["bar"]),
+        documents=tuple(
+            Document(
+                id=row["id"],
+                symbol=instrument.symbol,
+                kind=row["kind"].partition(":")[2],
+                text=row["text"],
+                event_time=from_ns(row["event_time_ns"]),
+                available_at=from_ns(row["available_at_ns"]),
+            )
+            for row in by_kind["document"]
+        ),
+        events=tuple(
+            CorporateEvent(instrument.symbol, row["kind"].partition(":")[2], row["session"], row["value"])
+            for row in by_kind["event"]
+        ),
+    )
+
+
+def _bars(rows: list[dict[str, Any]]) -> BarSeries:
+    def prices(name: str) -> Any:
+        return np.array([np.nan if row[name] is None else row[name] for row in rows], dtype=np.float64)
+
+    return BarSeries(
+        sessions=np.array([row["session"] for row in rows], dtype="datetime64[D]"),
+        start_ns=np.array([row["event_time_ns"] for row in rows], dtype=np.int64),
+        end_ns=np.array([row["available_at_ns"] for row in rows], dtype=np.int64),
+        **{name: prices(name) for name in _PRICES},
+    )
+
+
+def _bar_rows(data: InstrumentData) -> list[dict[str, Any]]:
+    bars = data.bars
+    columns = {name: getattr(bars, name).tolist() for name in _PRICES}
+    return [
+        {
+            "kind": "bar",
+            "session": bars.session(i),
+            "event_time_ns": int(bars.start_ns[i]),
+            "available_at_ns": int(bars.end_ns[i]),
+            **{name: None if np.isnan(values[i]) else values[i] for name, values in columns.items()},
+        }
+        for i in range(len(bars))
+    ]
+
+
+def _document_rows(data: InstrumentData) -> list[dict[str, Any]]:
+    return [
+        {
+            "kind": f"document:{d.kind}",
+            "id": d.id,
+            "event_time_ns": to_ns(d.event_time),
+            "available_at_ns": to_ns(d.available_at),
+            "text": d.text,
+        }
+        for d in data.documents
+    ]
+
+
+def _event_rows(data: InstrumentData) -> list[dict[str, Any]]:
+    return [{"kind": f"event:{e.kind}", "session": e.session, "value": e.value} for e in data.events]

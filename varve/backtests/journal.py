@@ -1,0 +1,222 @@
+"""The journal: one SQLite transaction per step, holding everything that happened in it.
+
+Key of a step: run, phase, step, decision instant, instrument. Every other file of a run folder is
+derived from the journal and the inputs, and can be deleted and built again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from varve.backtests.simulation import StepRecord
+from varve.clock import iso
+from varve.config import canonical_json
+from varve.errors import IntegrityError, StorageError
+from varve.types import Decision, Fill, Outcome, Portfolio
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE steps (
+    run_id TEXT NOT NULL, phase TEXT NOT NULL, step INTEGER NOT NULL, decision_at TEXT NOT NULL,
+    instrument TEXT NOT NULL, session TEXT NOT NULL, fill_session TEXT, observation_hash TEXT NOT NULL,
+    decision TEXT NOT NULL, failure TEXT, orders TEXT NOT NULL, fills TEXT NOT NULL,
+    outcomes TEXT NOT NULL, portfolio TEXT NOT NULL, seconds REAL NOT NULL,
+    PRIMARY KEY (run_id, phase, step, decision_at, instrument)
+) STRICT;
+CREATE TABLE model_calls (
+    run_id TEXT NOT NULL, phase TEXT NOT NULL, step INTEGER NOT NULL, decision_at TEXT NOT NULL,
+    instrument TEXT NOT NULL, ordinal INTEGER NOT NULL, stage TEXT NOT NULL, messages TEXT NOT NULL,
+    tools TEXT NOT NULL, reply TEXT NOT NULL, usage TEXT NOT NULL, cut_items INTEGER NOT NULL,
+    attempt INTEGER NOT NULL, seconds REAL NOT NULL,
+    PRIMARY KEY (run_id, phase, step, decision_at, instrument, ordinal)
+) STRICT;
+CREATE TABLE memory_events (
+    run_id TEXT NOT NULL, phase TEXT NOT NULL, step INTEGER NOT NULL, decision_at TEXT NOT NULL,
+    instrument TEXT NOT NULL, ordinal INTEGER NOT NULL, kind TEXT NOT NULL, memory_id TEXT NOT NULL,
+    at TEXT NOT NULL, data TEXT NOT NULL,
+    PRIMARY KEY (run_id, phase, step, decision_at, instrument, ordinal)
+) STRICT;
+"""
+
+_UNCOMPARED = frozenset({"run_id", "seconds", "attempt"})
+"""Columns that may differ between equal runs."""
+
+_TABLES = ("steps", "model_calls", "memory_events")
+
+
+class Journal:
+    """A run's journal; open one per run folder.
+
+    Raises:
+        StorageError: if the file cannot be opened or written.
+        IntegrityError: if it was written by a newer schema.
+    """
+
+    def __init__(self, path: Path, *, run_id: str, read_only: bool = False) -> None:
+        self.path, self.run_id = path, run_id
+        try:
+            if read_only:
+                self._db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+            else:
+                self._db = sqlite3.connect(path, isolation_level=None)
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.row_factory = sqlite3.Row
+            self._prepare(read_only)
+        except sqlite3.Error as error:
+            raise StorageError(
+                f"journal {path} cannot be opened: {error}", mend="check the folder and its rights"
+            ) from error
+
+    def _prepare(self, read_only: bool) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise IntegrityError(
+                f"journal {self.path} has schema {version}; this Varve reads up to {SCHEMA_VERSION}",
+                mend="use the newer Varve that wrote it",
+            )
+        if version == 0 and not read_only:
+            self._db.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;")
+
+    def append(self, record: StepRecord) -> None:
+        """Write one step in one transaction.
+
+        Raises:
+            StorageError: if it cannot be written (a full disk, say); nothing of the step is kept.
+        """
+        key = (self.run_id, record.phase, record.step, iso(record.decision_at), record.instrument)
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._insert("steps", [(*key, *_step_columns(record))])
+            self._insert(
+                "model_calls",
+                [
+                    (*key, i, c.stage, _json(c.messages), _json(c.tools), _json(c.reply),
+                     _json(asdict(c.usage)), c.cut_items, c.attempt, c.seconds)
+                    for i, c in enumerate(record.model_calls)
+                ],
+            )  # fmt: skip
+            self._insert(
+                "memory_events",
+                [
+                    (*key, i, e.kind, e.memory_id, iso(e.at), _json(e.data))
+                    for i, e in enumerate(record.memory_events)
+                ],
+            )
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise StorageError(
+                f"step {record.step} of {record.session} cannot be written to {self.path}: {error}",
+                mend="free disk space; every earlier step is kept",
+            ) from error
+
+    def _insert(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        if rows:
+            marks = ", ".join("?" * len(rows[0]))
+            self._db.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+
+    def rows(self, table: str, phase: str | None = None) -> Iterator[dict[str, Any]]:
+        """Rows of ``steps``, ``model_calls`` or ``memory_events`` in order, JSON columns read."""
+        where, arguments = "WHERE run_id = ?", [self.run_id]
+        if phase is not None:
+            where, arguments = where + " AND phase = ?", [*arguments, phase]
+        # Phases in the order of time: every warm-up instant lies before every trading one.
+        order = "decision_at, step, instrument" + ("" if table == "steps" else ", ordinal")
+        for row in self._db.execute(f"SELECT * FROM {table} {where} ORDER BY {order}", arguments):
+            yield {name: _read(name, row[name]) for name in row.keys()}  # noqa: SIM118 (sqlite3.Row)
+
+    def digest(self, files: Sequence[Path]) -> str:
+        """The run digest: SHA-256 (hex) over all rows but timings, attempts and run names, and ``files``."""
+        digest = hashlib.sha256()
+        for table in _TABLES:
+            for row in self.rows(table):
+                compared = {name: value for name, value in row.items() if name not in _UNCOMPARED}
+                digest.update(canonical_json([table, compared]).encode())
+        for path in files:
+            digest.update(path.name.encode())
+            digest.update(path.read_bytes())
+        return digest.hexdigest()
+
+    def close(self) -> None:
+        """Close the file; the write-ahead log is folded into it."""
+        self._db.close()
+
+
+_JSON_COLUMNS = frozenset(
+    {"decision", "orders", "fills", "outcomes", "portfolio", "messages", "tools", "reply", "usage", "data"}
+)
+
+
+def _read(name: str, value: Any) -> Any:
+    return json.loads(value) if name in _JSON_COLUMNS else value
+
+
+def _json(value: Any) -> str:
+    return canonical_json(value)
+
+
+def _step_columns(record: StepRecord) -> tuple[Any, ...]:
+    return (
+        iso(record.session),
+        None if record.fill_session is None else iso(record.fill_session),
+        record.observation_hash,
+        _json(decision_json(record.decision)),
+        record.decision.failure.reason.value if record.decision.failure else None,
+        _json([list(order) for order in record.orders]),
+        _json([fill_json(fill) for fill in record.fills]),
+        _json([outcome_json(outcome) for outcome in record.outcomes]),
+        _json(portfolio_json(record.portfolio)),
+        record.seconds,
+    )
+
+
+def decision_json(decision: Decision) -> dict[str, Any]:
+    """A decision as JSON values."""
+    failure = decision.failure
+    return {
+        "orders": [[intent.instrument.symbol, intent.action.value] for intent in decision.orders],
+        "confidence": decision.confidence,
+        "rationale": decision.rationale,
+        "cited_memories": list(decision.cited_memories),
+        "tool_calls": [asdict(call) for call in decision.tool_calls],
+        "usage": asdict(decision.usage),
+        "failure": None
+        if failure is None
+        else {"reason": failure.reason.value, "detail": failure.detail, "attempts": failure.attempts},
+    }
+
+
+def fill_json(fill: Fill) -> dict[str, Any]:
+    """A fill as JSON values."""
+    return {**fill._asdict(), "session": iso(fill.session), "filled_at": iso(fill.filled_at)}
+
+
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    """An outcome as JSON values."""
+    return {
+        **asdict(outcome),
+        "cited_memories": list(outcome.cited_memories),
+        "decided_at": iso(outcome.decided_at),
+        "available_at": iso(outcome.available_at),
+        "fill_session": iso(outcome.fill_session),
+        "exit_session": iso(outcome.exit_session),
+    }
+
+
+def portfolio_json(portfolio: Portfolio) -> dict[str, Any]:
+    """A portfolio as JSON values."""
+    return {
+        "currency": portfolio.currency,
+        "cash": portfolio.cash,
+        "equity": portfolio.equity,
+        "positions": dict(portfolio.positions),
+    }

@@ -1,0 +1,256 @@
+"""Run one backtest: check everything first, then simulate into the journal, then derive the results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from varve import registry
+from varve.backtests.inputs import visible_until, write_inputs
+from varve.backtests.journal import Journal
+from varve.backtests.record import RUN_SCHEMA_VERSION, RunFolder, create_run_folder, software
+from varve.backtests.settings import RunConfig, Window, resolve_window
+from varve.backtests.simulation import Simulation, StepRecord
+from varve.clock import Clock, iso, wall_clock
+from varve.config import FrozenConfig
+from varve.envs.costs import get_costs
+from varve.envs.exchange import Exchange
+from varve.envs.sizing import get_sizer
+from varve.errors import UnknownNameError, VarveError
+from varve.market.calendars import get_calendar
+from varve.market.data import InstrumentData, MarketData, instrument_json
+from varve.strategies.base import RunContext, Trader
+from varve.types import FillRule, Trace
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
+OnStart = Callable[["Prepared", RunFolder], None]
+OnStep = Callable[[StepRecord, int, int], None]
+"""Called after each step with the record, how many steps are done, and of how many."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run with every name looked up and every setting checked, before anything is written."""
+
+    config: RunConfig
+    trader_class: type[Trader]
+    trader_config: FrozenConfig
+    data: InstrumentData
+    label: str
+    window: Window
+    model: BaseChatModel | None
+
+    @property
+    def fill_rule(self) -> FillRule:
+        """When orders fill."""
+        return "same_close" if self.config.fill == "same_close" else self.data.provenance.fill_rule
+
+    @property
+    def total_steps(self) -> int:
+        """Lessons and decisions of the run."""
+        lessons = max(0, self.window.first - self.window.warmup_first - self.config.horizon_sessions)
+        return lessons + self.window.last - self.window.first
+
+
+def find_trader(name: str) -> type[Trader]:
+    """The agent or strategy of that name.
+
+    Raises:
+        UnknownNameError: if neither has it; near names are suggested.
+    """
+    for group in ("agents", "strategies"):
+        if name in registry.names(group):
+            found: type[Trader] = registry.load(group, name)
+            return found
+    raise UnknownNameError("agent", name, [*registry.names("agents"), *registry.names("strategies")])
+
+
+def prepare(config: RunConfig) -> Prepared:
+    """Look up and check everything that a run needs; writes nothing.
+
+    Raises:
+        VarveError: naming what was given, what was expected and what mends it.
+    """
+    from varve.finllm.models import open_model
+    from varve.market.select import load_market
+
+    trader_class = find_trader(config.agent)
+    trader_config = trader_class.Config.build(**config.settings)
+    get_costs(config.costs)
+    get_sizer(config.sizer)
+    if config.embedder not in registry.names("embedders"):
+        raise UnknownNameError("embedder", config.embedder, registry.names("embedders"))
+    model = open_model(config.llm, seed=config.seed) if trader_class.needs_model else None
+    loaded = load_market(
+        config.ticker,
+        mode=config.data,
+        start=config.warmup_start or config.start,
+        end=config.end,
+        world=config.world,
+        world_seed=config.world_seed,
+    )
+    data = loaded.data
+    window = resolve_window(config, data.bars, warm_up=trader_class.allows_warm_up)
+    calendar = get_calendar(data.instrument.calendar)
+    decided_until = calendar.decision_at(data.bars.session(window.last - 1))
+    data = visible_until(data, window.last, decided_until, news=config.news)
+    return Prepared(config, trader_class, trader_config, data, loaded.label, window, model)
+
+
+def make_simulation(
+    prepared: Prepared, trader: Trader, trace: Trace, *, sizer_name: str | None = None
+) -> Simulation:
+    """The simulation of a trader under the run's data, costs, cash and fills."""
+    config, data = prepared.config, prepared.data
+    costs = get_costs(config.costs)
+    sizer = get_sizer(sizer_name or config.sizer)
+    market = MarketData({data.instrument.symbol: data})
+    exchange = Exchange(
+        market,
+        (data.instrument.symbol,),
+        costs=costs,
+        initial_cash=config.initial_cash,
+        fill_rule=prepared.fill_rule,
+        start=data.bars.session(prepared.window.first),
+        end=data.bars.session(prepared.window.last),
+        shorting=sizer.allows_short,
+    )
+    return Simulation(
+        trader,
+        market,
+        data.instrument,
+        exchange,
+        sizer,
+        trace,
+        costs=costs,
+        horizon_sessions=config.horizon_sessions,
+    )
+
+
+def run_backtest(
+    config: RunConfig,
+    *,
+    on_start: OnStart | None = None,
+    on_step: OnStep | None = None,
+    bundle: bool = True,
+    clock: Clock = wall_clock,
+) -> RunFolder:
+    """Run a backtest into a new folder under ``VARVE_HOME/runs`` and derive its results.
+
+    Raises:
+        VarveError: before anything is written if the settings do not fit; later (a model away, a
+            full disk, too many failures) with every finished step kept and ``run.json`` saying why.
+    """
+    from varve.backtests.derive import derive
+
+    prepared = prepare(config)
+    folder = create_run_folder(config, clock())
+    folder.write(_manifest(prepared, folder, clock))
+    if bundle:
+        write_inputs(folder.inputs, prepared.data)
+    if on_start:
+        on_start(prepared, folder)
+    try:
+        _simulate_into_journal(prepared, folder, on_step)
+    except (VarveError, KeyboardInterrupt) as error:
+        reason = str(error) or "interrupted"
+        folder.update(status="stopped", reason=reason, finished_at=iso(clock()))
+        raise
+    folder.update(status="finished", finished_at=iso(clock()))
+    derive(folder, data=prepared.data)
+    return folder
+
+
+def simulate(prepared: Prepared, *, folder: RunFolder | None = None) -> list[StepRecord]:
+    """All steps of a run, in memory; ``folder`` is where the agent's memories are kept, None for nowhere."""
+    return list(_steps(prepared, folder))
+
+
+def _simulate_into_journal(prepared: Prepared, folder: RunFolder, on_step: OnStep | None) -> None:
+    journal = Journal(folder.journal, run_id=folder.run_id)
+    try:
+        for done, record in enumerate(_steps(prepared, folder), start=1):
+            journal.append(record)
+            if on_step:
+                on_step(record, done, prepared.total_steps)
+    finally:
+        journal.close()
+
+
+def _steps(prepared: Prepared, folder: RunFolder | None) -> Any:
+    trace = Trace()
+    trader = prepared.trader_class(prepared.trader_config)
+    simulation = make_simulation(prepared, trader, trace)
+    trader.begin(_context(prepared, folder, trace, shorting=simulation.sizer.allows_short))
+    window = prepared.window
+    try:
+        yield from simulation.warm_up(window.warmup_first, window.first)
+        yield from simulation.trade(window.first, window.last)
+    finally:
+        trader.finish()
+
+
+def _context(prepared: Prepared, folder: RunFolder | None, trace: Trace, *, shorting: bool) -> RunContext:
+    return RunContext(
+        run_id="memory" if folder is None else folder.run_id,
+        instrument=prepared.data.instrument,
+        fill_rule=prepared.fill_rule,
+        seed=prepared.config.seed,
+        horizon_sessions=prepared.config.horizon_sessions,
+        shorting=shorting,
+        trace=trace,
+        model=prepared.model,
+        memory_folder=None if folder is None else folder.memory,
+        embedder=prepared.config.embedder,
+    )
+
+
+def run_baseline(prepared: Prepared, name: str, **settings: Any) -> list[StepRecord]:
+    """A strategy on the same data, fills and costs, sized ``all_in``; nothing is written."""
+    trader_class = find_trader(name)
+    lean = replace(
+        prepared,
+        trader_class=trader_class,
+        trader_config=trader_class.Config.build(**settings),
+        model=None,
+        config=prepared.config.model_copy(update={"agent": name, "sizer": "all_in", "settings": settings}),
+        window=replace(prepared.window, warmup_first=prepared.window.first),
+    )
+    return simulate(lean)
+
+
+def _manifest(prepared: Prepared, folder: RunFolder, clock: Clock) -> dict[str, Any]:
+    from varve.finllm.models import model_identity
+
+    data, window = prepared.data, prepared.window
+    return {
+        "schema_version": RUN_SCHEMA_VERSION,
+        "run_id": folder.run_id,
+        "status": "running",
+        "reason": None,
+        "started_at": iso(clock()),
+        "finished_at": None,
+        "data_label": prepared.label,
+        "synthetic": data.provenance.synthetic,
+        "config": prepared.config.model_dump(mode="json"),
+        "config_hash": prepared.config.identity(),
+        "agent_settings": prepared.trader_config.model_dump(mode="json"),
+        "costs": get_costs(prepared.config.costs).model_dump(mode="json"),
+        "fill_rule": prepared.fill_rule,
+        "instrument": instrument_json(data.instrument),
+        "provenance": asdict(data.provenance),
+        "data_hash": data.content_hash,
+        "window": {
+            "warmup_start": iso(data.bars.session(window.warmup_first)),
+            "start": iso(data.bars.session(window.first)),
+            "end": iso(data.bars.session(window.last)),
+            "warmup_sessions": window.first - window.warmup_first,
+            "sessions": window.last - window.first + 1,
+        },
+        "model": None if prepared.model is None else model_identity(prepared.model),
+        "seed": prepared.config.seed,
+        "software": software(),
+    }

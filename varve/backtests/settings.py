@@ -1,0 +1,130 @@
+"""The settings of one run, and the window of sessions that they mean on given data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from varve.config import FrozenConfig
+from varve.errors import NoDataError, SettingError
+from varve.market.data import BarSeries
+
+DEFAULT_TEST_SESSIONS = 252
+DEFAULT_WARM_UP_SESSIONS = 126
+
+
+class RunConfig(FrozenConfig):
+    """Everything that decides what a run does; equal settings on equal data give an equal run digest.
+
+    Dates are session dates, both ends included. ``initial_cash`` is in the instrument's currency.
+    ``settings`` are the agent's own, checked by its ``Config`` class. ``fill="same_close"`` fills at
+    the close that the agent has already read: an ablation, never a result.
+    """
+
+    agent: str = "finmem"
+    ticker: str
+    start: date | None = None
+    end: date | None = None
+    warmup_start: date | None = None
+    data: Literal["auto", "store", "sample"] = "auto"
+    world: str = "default"
+    world_seed: int = 0
+    news: bool = True
+    llm: str = "scripted"
+    embedder: str = "hashing"
+    seed: int = Field(default=0, ge=0)
+    sizer: str = "all_in"
+    costs: str = "retail"
+    initial_cash: float = Field(default=100_000.0, gt=0, allow_inf_nan=False)
+    fill: Literal["auto", "same_close"] = "auto"
+    horizon_sessions: int = Field(default=5, ge=1)
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("ticker")
+    @classmethod
+    def _upper(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("a ticker, for example TSLA")
+        return value.strip().upper()
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Bar indices of a run: warm-up ``[warmup_first, first)``, test ``[first, last]``.
+
+    The bar ``first`` is bar 0 of the equity curve (flat); the decision after it fills on the next.
+    """
+
+    warmup_first: int
+    first: int
+    last: int
+
+
+def resolve_window(config: RunConfig, bars: BarSeries, *, warm_up: bool) -> Window:
+    """The window that the settings mean on these bars.
+
+    Without dates: the last 252 bars, or the last two thirds of fewer; the warm-up is up to 126 bars
+    before the start.
+
+    Raises:
+        SettingError: start after end, warm-up not before the start.
+        NoDataError: dates outside the data, or fewer than two sessions between them.
+    """
+    _check_order(config)
+    count = len(bars)
+    if count < 2:
+        raise NoDataError(f"{config.ticker} has {count} bars; a run needs at least 2")
+    known = f"data for {config.ticker} runs from {bars.session(0)} to {bars.session(count - 1)}"
+    for name in ("start", "end", "warmup_start"):
+        given: date | None = getattr(config, name)
+        if given is not None and not bars.session(0) <= given <= bars.session(count - 1):
+            raise NoDataError(
+                f"{name} {given} is outside the data: {known}",
+                mend="give dates inside it, or import or pull more data",
+            )
+    last = count - 1 if config.end is None else _at_or_before(bars, config.end)
+    if config.start is None:
+        length = min(DEFAULT_TEST_SESSIONS, max(2, (last + 1) * 2 // 3))
+        first = max(0, last + 1 - length)
+    else:
+        first = _at_or_after(bars, config.start)
+    if first >= last:
+        raise NoDataError(
+            f"fewer than two sessions from {config.start} to {config.end or bars.session(last)}: {known}",
+            mend="give a longer window",
+        )
+    if not warm_up:
+        warmup_first = first
+    elif config.warmup_start is None:
+        warmup_first = max(0, first - DEFAULT_WARM_UP_SESSIONS)
+    else:
+        warmup_first = _at_or_after(bars, config.warmup_start)
+        if warmup_first >= first:
+            raise SettingError(
+                f"warmup_start {config.warmup_start} is not before the test, which starts "
+                f"{bars.session(first)}",
+                mend="give an earlier --warmup-start",
+            )
+    return Window(warmup_first, first, last)
+
+
+def _check_order(config: RunConfig) -> None:
+    if config.start is not None and config.end is not None and config.start > config.end:
+        raise SettingError(f"start {config.start} is after end {config.end}", mend="swap --start and --end")
+    if config.warmup_start is not None and config.start is not None and config.warmup_start >= config.start:
+        raise SettingError(
+            f"warm-up from {config.warmup_start} overlaps the test, which starts {config.start}",
+            mend="give a --warmup-start before --start",
+        )
+
+
+def _at_or_after(bars: BarSeries, day: date) -> int:
+    return int(np.searchsorted(bars.sessions, np.datetime64(day), side="left"))
+
+
+def _at_or_before(bars: BarSeries, day: date) -> int:
+    return int(np.searchsorted(bars.sessions, np.datetime64(day), side="right")) - 1
