@@ -1,0 +1,52 @@
+"""The house itself: links, exported names, floors, and a light command line."""
+
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+HEAVY = ("pandas", "torch", "vectorbt", "chromadb", "transformers", "langchain_core", "matplotlib", "numpy")
+
+
+@pytest.mark.parametrize("name", ["agents", "memory", "envs", "strategies", "backtests"])
+def test_root_link_resolves_into_the_package(name):
+    link = ROOT / name
+    assert link.is_symlink()
+    assert link.resolve() == ROOT / "varve" / name
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["varve.api", "varve.market", "varve.envs", "varve.memory", "varve.finllm", "varve.strategies", "varve.agents"],
+)
+def test_exported_names_exist_and_are_sorted(module):
+    room = import_module(module)
+    assert list(room.__all__) == sorted(room.__all__)
+    for name in room.__all__:
+        assert getattr(room, name) is not None
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys\n"
+        "from varve.backtests import cli\n"
+        "try:\n    cli.app(args=['--help'])\n"
+        "except SystemExit:\n    pass\n"
+        "print('LOADED', sorted(set(m.split('.')[0] for m in sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Usage" in done.stdout
+    loaded = done.stdout.rpartition("LOADED")[2]
+    assert not [name for name in HEAVY if f"'{name}'" in loaded]
+
+
+def test_every_entry_point_loads():
+    from varve import registry
+
+    for group in registry.GROUPS:
+        assert registry.names(group)
+        for name in registry.names(group):
+            assert callable(registry.load(group, name))

@@ -1,0 +1,91 @@
+"""What a run shows in the terminal: a first line, a progress bar, a table, one sentence, the report's path."""
+
+from __future__ import annotations
+
+import json
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from varve.backtests.record import RunFolder
+
+if TYPE_CHECKING:
+    from varve.backtests.run import Prepared
+    from varve.backtests.simulation import StepRecord
+
+
+class RunProgress:
+    """A progress bar with date, position, equity and failures; prints to standard error."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._failures = 0
+        self._progress = Progress(
+            TextColumn("{task.fields[phase]:<8}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}"),
+            TimeRemainingColumn(compact=True),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._progress.add_task("run", total=None, phase="opening", state="")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def on_start(self, prepared: Prepared, folder: RunFolder) -> None:
+        """Say what is run and on what data, before the first step."""
+        style = "bold yellow" if prepared.data.provenance.synthetic else "bold"
+        self._console.print(prepared.label, style=style)
+        self._console.print(f"run {folder.run_id}", style="dim")
+        self._progress.update(self._task, total=prepared.total_steps)
+
+    def on_step(self, record: StepRecord, done: int, total: int) -> None:
+        """Move the bar by one step."""
+        self._failures += record.decision.failure is not None
+        position = record.portfolio.position(record.instrument)
+        state = f"{record.session}  {position:+g}  {record.portfolio.equity:,.0f} {record.portfolio.currency}"
+        if self._failures:
+            state += f"  [red]{self._failures} failed[/red]"
+        phase = "warm-up" if record.phase == "warmup" else "trading"
+        self._progress.update(self._task, completed=done, phase=phase, state=state)
+
+
+def print_result(folder: RunFolder, *, as_json: bool, quiet: bool) -> None:
+    """Print a derived run's results to standard output."""
+    if quiet:
+        print(folder.report)
+        return
+    metrics: dict[str, Any] = json.loads((folder.path / "metrics.json").read_text(encoding="utf-8"))
+    if as_json:
+        print(json.dumps(metrics, indent=2))
+        return
+    _print_table(folder, metrics)
+
+
+def _print_table(folder: RunFolder, metrics: dict[str, Any]) -> None:
+    from varve.backtests.table import rows_for_terminal
+
+    console = Console(highlight=False)
+    manifest = folder.read()
+    console.print(manifest["data_label"], style="bold yellow" if manifest["synthetic"] else "bold")
+    table = Table(show_edge=False, pad_edge=False, header_style="bold")
+    header, rows = rows_for_terminal(metrics)
+    table.add_column(header[0])
+    for name in header[1:]:
+        table.add_column(name, justify="right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    console.print(metrics["sentence"], style="italic")
+    console.print(f"report: {folder.report}", soft_wrap=True)
