@@ -62,8 +62,18 @@ class TradingCalendar:
         return from_ns(self._closes_ns[self._position(session)])
 
     def next_session(self, session: date) -> date:
-        """The session after ``session``."""
-        return self._sessions[self._position(session) + 1]
+        """The session after ``session``.
+
+        Raises:
+            SettingError: if ``session`` is no session, or the last one Varve knows.
+        """
+        position = self._position(session) + 1
+        if position == len(self._sessions):
+            raise SettingError(
+                f"{session.isoformat()} is the last session of the calendar {self.name} that Varve knows",
+                mend=f"give dates before {LAST_DAY}",
+            )
+        return self._sessions[position]
 
     def decision_at(self, session: date) -> datetime:
         """The instant of the decision after ``session``, from the calendar alone.

@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from varve.clock import from_ns, iso, to_ns
 from varve.config import canonical_json
-from varve.errors import NoDataError
+from varve.errors import DataError, NoDataError
 from varve.market.calendars import get_calendar
 from varve.types import Bar, CorporateEvent, Document, FillRule, Instrument
 
@@ -143,7 +143,12 @@ class BarSeries:
 
 @dataclass(frozen=True, eq=False)
 class InstrumentData:
-    """Everything a source has on one instrument; documents in order of ``(available_at, id)``."""
+    """Everything a source has on one instrument; documents in order of ``(available_at, id)``.
+
+    Raises:
+        DataError: if bars are not in order of time or have columns of unequal length; a view cut by
+            time would not be honest over them.
+    """
 
     instrument: Instrument
     bars: BarSeries
@@ -152,6 +157,7 @@ class InstrumentData:
     events: tuple[CorporateEvent, ...] = ()
 
     def __post_init__(self) -> None:
+        _check_bars(self.instrument.symbol, self.bars)
         documents = tuple(sorted(self.documents, key=lambda d: (d.available_at, d.id)))
         object.__setattr__(self, "documents", documents)
         object.__setattr__(self, "events", tuple(sorted(self.events, key=lambda e: (e.session, e.kind))))
@@ -166,13 +172,33 @@ class InstrumentData:
         """SHA-256 (hex) of instrument, bars, documents and events; provenance is not part of it."""
         digest = hashlib.sha256(canonical_json(instrument_json(self.instrument)).encode())
         for column in fields(self.bars):
-            digest.update(np.ascontiguousarray(getattr(self.bars, column.name)).tobytes())
+            digest.update(_canonical_bytes(getattr(self.bars, column.name)))
         for d in self.documents:
             row = [d.id, d.symbol, d.kind, d.text, iso(d.event_time), iso(d.available_at)]
             digest.update(canonical_json(row).encode())
         for e in self.events:
             digest.update(canonical_json([e.symbol, e.kind, iso(e.session), e.value]).encode())
         return digest.hexdigest()
+
+
+def _check_bars(symbol: str, bars: BarSeries) -> None:
+    """Views are cut by bisection over ``end_ns``; that is only right where time runs forwards."""
+    lengths = {column.name: len(getattr(bars, column.name)) for column in fields(bars)}
+    if len(set(lengths.values())) > 1:
+        raise DataError(f"bars of {symbol!r} have columns of unequal length: {lengths}")
+    if not bool(np.isfinite(bars.close).all()):
+        raise DataError(f"bars of {symbol!r} have a close that is no number; every bar needs one")
+    ordered = (np.diff(bars.sessions.astype("int64")) > 0) & (np.diff(bars.end_ns) > 0)
+    if not bool(ordered.all()):
+        late = int(np.argmin(ordered)) + 1
+        raise DataError(f"bars of {symbol!r} are not in order of time: see bar {late}, {bars.session(late)}")
+
+
+def _canonical_bytes(column: NDArray[Any]) -> bytes:
+    """A column's bytes with one pattern for NaN, so that equal content gives an equal hash."""
+    if column.dtype.kind == "f":
+        column = np.where(np.isnan(column), np.nan, column)
+    return np.ascontiguousarray(column).tobytes()
 
 
 def instrument_json(instrument: Instrument) -> dict[str, str | float]:

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from varve.errors import SettingError, UnknownNameError
+from varve.market.calendars import FIRST_DAY, LAST_DAY, TradingCalendar, get_calendar
+
+
+def utc(*parts: int) -> datetime:
+    return datetime(*parts, tzinfo=UTC)  # type: ignore[arg-type, misc]
+
+
+@pytest.fixture(scope="module")
+def new_york() -> TradingCalendar:
+    return get_calendar("XNYS")
+
+
+@pytest.fixture(scope="module")
+def always() -> TradingCalendar:
+    return get_calendar("24/7")
+
+
+def test_known_opens_and_closes_in_summer_and_winter(new_york: TradingCalendar) -> None:
+    assert new_york.open_at(date(2024, 1, 8)) == utc(2024, 1, 8, 14, 30)
+    assert new_york.close_at(date(2024, 1, 8)) == utc(2024, 1, 8, 21)
+    assert new_york.open_at(date(2024, 7, 8)) == utc(2024, 7, 8, 13, 30)
+    assert new_york.close_at(date(2024, 7, 8)) == utc(2024, 7, 8, 20)
+
+
+def test_half_day_closes_at_one_and_decides_before_the_next_open(new_york: TradingCalendar) -> None:
+    half_day = date(2024, 7, 3)
+    assert new_york.close_at(half_day) == utc(2024, 7, 3, 17)
+    assert new_york.decision_at(half_day) == utc(2024, 7, 5, 13)
+
+
+def test_weekend_and_clock_change_move_the_decision(new_york: TradingCalendar) -> None:
+    """Friday 6 March 2020 decides before Monday's open, which is in summer time already."""
+    assert new_york.decision_at(date(2020, 3, 5)) == utc(2020, 3, 6, 14)
+    assert new_york.decision_at(date(2020, 3, 6)) == utc(2020, 3, 9, 13)
+    assert new_york.decision_at(date(2020, 10, 30)) == utc(2020, 11, 2, 14)
+
+
+def test_date_only_facts_wait_for_midnight_in_new_york(new_york: TradingCalendar) -> None:
+    assert new_york.date_only_available_at(date(2024, 1, 8)) == utc(2024, 1, 9, 5)
+    assert new_york.date_only_available_at(date(2024, 7, 8)) == utc(2024, 7, 9, 4)
+    assert new_york.date_only_available_at(date(2020, 3, 7)) == utc(2020, 3, 8, 5)
+    assert new_york.date_only_available_at(date(2020, 3, 8)) == utc(2020, 3, 9, 4)
+
+
+def test_the_venue_that_never_closes_decides_at_the_close(always: TradingCalendar) -> None:
+    day = date(2024, 2, 29)
+    assert always.open_at(day) == utc(2024, 2, 29)
+    assert always.close_at(day) == always.decision_at(day) == utc(2024, 3, 1)
+    assert always.date_only_available_at(day) == always.close_at(day)
+    assert always.is_session(date(2024, 3, 2))
+
+
+@pytest.mark.parametrize("name", ["XNYS", "24/7"])
+def test_every_decision_falls_between_the_close_and_the_next_open(name: str) -> None:
+    calendar = get_calendar(name)
+    sessions = calendar.sessions(FIRST_DAY, LAST_DAY)
+    for today, tomorrow in pairwise(sessions):
+        decision = calendar.decision_at(today)
+        assert calendar.close_at(today) <= decision <= calendar.open_at(tomorrow)
+        if not calendar.always_open:
+            assert calendar.open_at(tomorrow) - decision == timedelta(minutes=30)
+
+
+@given(day=st.dates(date(1990, 1, 2), date(2035, 12, 1)), span=st.integers(0, 400))
+def test_sessions_are_those_days_that_are_sessions(day: date, span: int) -> None:
+    calendar = get_calendar("XNYS")
+    last = min(day + timedelta(days=span), LAST_DAY)
+    days = [day + timedelta(days=i) for i in range((last - day).days + 1)]
+    assert calendar.sessions(day, last) == [d for d in days if calendar.is_session(d)]
+
+
+@given(day=st.dates(date(1990, 1, 2), date(2035, 12, 1)))
+def test_a_date_only_fact_is_known_after_that_days_close_in_both_calendars(day: date) -> None:
+    for name in ("XNYS", "24/7"):
+        calendar = get_calendar(name)
+        known = calendar.date_only_available_at(day)
+        assert known.tzinfo is UTC
+        if calendar.is_session(day):
+            assert known >= calendar.close_at(day)
+            assert known <= calendar.decision_at(day)
+
+
+def test_no_session_and_no_calendar_are_clear_errors(new_york: TradingCalendar) -> None:
+    with pytest.raises(SettingError, match="2024-07-04 is no session of the calendar XNYS"):
+        new_york.close_at(date(2024, 7, 4))
+    with pytest.raises(SettingError, match="last session"):
+        new_york.decision_at(new_york.sessions(FIRST_DAY, LAST_DAY)[-1])
+    with pytest.raises(UnknownNameError, match="XNYS"):
+        get_calendar("XNYC")
+
+
+def test_start_after_end_has_no_sessions(new_york: TradingCalendar) -> None:
+    assert new_york.sessions(date(2024, 2, 1), date(2024, 1, 1)) == []
