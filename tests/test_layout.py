@@ -20,7 +20,7 @@ def test_root_link_resolves_into_the_package(name):
 
 @pytest.mark.parametrize(
     "module",
-    ["varve.api", "varve.market", "varve.envs", "varve.memory", "varve.finllm", "varve.strategies", "varve.agents"],
+    [f"varve.{room}" for room in ("api", "market", "envs", "memory", "finllm", "strategies", "agents")],
 )
 def test_exported_names_exist_and_are_sorted(module):
     room = import_module(module)

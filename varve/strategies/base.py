@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar
-
-from langchain_core.language_models import BaseChatModel
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from varve.config import FrozenConfig
 from varve.market.observation import Observation
 from varve.types import Action, Decision, FillRule, Instrument, Intent, Outcome, Trace
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
 
 
 @dataclass(frozen=True)
