@@ -45,7 +45,7 @@ def check_ticker(ticker: str) -> str:
     if len(ticker) > 32 or not _TICKER.fullmatch(ticker):
         raise SettingError(
             f"ticker {ticker!r} cannot be used: it names a folder of the store",
-            mend="use letters, digits, '^', '=', '_', '-' and inner dots, at most 32: TSLA, BRK-B, ETH-USD, VOD.L",
+            mend="use letters, digits, '^', '=', '_', '-' and inner dots, at most 32, as in BRK-B or VOD.L",
         )
     return ticker
 
@@ -86,7 +86,7 @@ class Store:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = home() / "data" if folder is None else Path(folder)
 
-    def tickers(self) -> list[str]:
+    def tickers(self) -> tuple[str, ...]:
         """The stored tickers, sorted.
 
         Raises:
@@ -186,17 +186,17 @@ class Store:
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def _listed(self) -> list[str]:
+    def _listed(self) -> tuple[str, ...]:
         try:
             names = sorted(path.name for path in self.folder.iterdir() if path.is_dir() or path.is_symlink())
         except FileNotFoundError:
-            return []
+            return ()
         except OSError as error:
             raise StorageError(
                 f"the store {self.folder} cannot be read: {error.strerror or error}",
                 mend="set VARVE_HOME to a folder you can read and write",
             ) from error
-        return [name for name in names if _TICKER.fullmatch(name)]
+        return tuple(name for name in names if _TICKER.fullmatch(name))
 
     def _folder(self, ticker: str) -> Path:
         folder = self.folder / ticker
@@ -210,7 +210,7 @@ class Store:
         return folder
 
     def _existing(self, ticker: str) -> Path:
-        known = self.tickers() if check_ticker(ticker) else []
+        known = self.tickers() if check_ticker(ticker) else ()
         if ticker in known:
             return self._folder(ticker)
         close = near_names(ticker, known)
@@ -285,7 +285,7 @@ class Store:
 
     def _unwritable(self, error: OSError) -> StorageError:
         return StorageError(
-            f"the store {self.folder} cannot be written: {error.strerror or error}; nothing stored was changed",
+            f"the store {self.folder} cannot be written: {error.strerror or error}; what it held is unharmed",
             mend="set VARVE_HOME to a folder you can write, with room on its disk",
         )
 
