@@ -1,0 +1,71 @@
+"""Settings are refused with one clear message, and windows mean what they say."""
+
+from datetime import date
+
+import numpy as np
+import pytest
+
+from varve.backtests.settings import RunConfig, resolve_window
+from varve.errors import NoDataError, SettingError
+from varve.market import BarSeries, get_calendar
+
+SESSIONS = get_calendar("XNYS").sessions(date(2023, 1, 3), date(2023, 12, 29))
+BARS = BarSeries.from_sessions("XNYS", SESSIONS, np.linspace(100.0, 120.0, len(SESSIONS)))
+
+
+def window(**settings):
+    return resolve_window(RunConfig.build(ticker="TSLA", **settings), BARS, warm_up=True)
+
+
+def test_window_without_dates_tests_the_last_two_thirds_and_warms_up_before():
+    found = window()
+    assert found.last == 249
+    assert found.first == 250 - 166
+    assert found.warmup_first == 0
+
+
+def test_window_of_dates_includes_both_ends_and_skips_non_sessions():
+    found = window(start=date(2023, 6, 3), end=date(2023, 6, 10), warmup_start=date(2023, 5, 1))
+    assert BARS.session(found.first) == date(2023, 6, 5)
+    assert BARS.session(found.last) == date(2023, 6, 9)
+    assert BARS.session(found.warmup_first) == date(2023, 5, 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "words"),
+    [
+        ({"start": date(2023, 6, 1), "end": date(2023, 5, 1)}, SettingError, ["2023-06-01", "after end"]),
+        ({"start": date(2020, 6, 1)}, NoDataError, ["2020-06-01", "2023-01-03", "2023-12-29"]),
+        ({"end": date(2024, 6, 1)}, NoDataError, ["2024-06-01", "outside"]),
+        ({"start": date(2023, 6, 3), "end": date(2023, 6, 4)}, NoDataError, ["fewer than two sessions"]),
+        ({"start": date(2023, 6, 1), "warmup_start": date(2023, 7, 1)}, SettingError, ["overlaps"]),
+        ({"warmup_start": date(2023, 12, 1)}, SettingError, ["warmup_start 2023-12-01", "earlier"]),
+    ],
+)
+def test_dates_that_cannot_be_used_are_named(settings, error, words):
+    with pytest.raises(error) as caught:
+        window(**settings)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"tickr": "X"}, ["tickr", "did you mean 'ticker'"]),
+        ({"initial_cash": -5}, ["initial_cash", "-5", "greater than 0"]),
+        ({"initial_cash": float("nan")}, ["initial_cash"]),
+        ({"data": "shop"}, ["data", "shop", "'auto', 'store' or 'sample'"]),
+        ({"ticker": "  "}, ["ticker"]),
+        ({"seed": -1}, ["seed"]),
+    ],
+)
+def test_settings_that_cannot_be_used_are_named(settings, words):
+    with pytest.raises(SettingError) as caught:
+        RunConfig.build(**{"ticker": "TSLA", **settings})
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_identity_follows_every_setting_and_nothing_else():
+    one = RunConfig.build(ticker="tsla", seed=1)
+    assert one.identity() == RunConfig.build(seed=1, ticker="TSLA").identity()
+    assert one.identity() != RunConfig.build(seed=2, ticker="TSLA").identity()
