@@ -1,4 +1,4 @@
-"""What a run shows in the terminal: a first line, a progress bar, a table, one sentence, the report's path."""
+"""What a run shows in the terminal: first line, progress bar, table, one sentence, the report's path."""
 
 from __future__ import annotations
 

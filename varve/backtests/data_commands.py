@@ -15,8 +15,8 @@ from varve.errors import BadFileError, UnknownNameError, UsageError
 from varve.market.data import InstrumentData
 from varve.market.store import Store, StoreEntry
 
-PULLING_SOURCES = ("yahoo",)
 _FILE_SOURCES = {".csv": "csv", ".json": "investorbench"}
+_NOT_PULLED = frozenset({*_FILE_SOURCES.values(), "sample"})
 
 
 def import_file(file: Path, ticker: str, *, calendar: str | None, columns: Mapping[str, str]) -> None:
@@ -47,8 +47,9 @@ def pull(ticker: str, *, source: str, start: date, end: date | None) -> None:
         UnknownNameError: if the source is unknown or cannot pull.
         DataError: if nothing came; what was stored before is kept.
     """
-    if source not in PULLING_SOURCES:
-        raise UnknownNameError("pulling source", source, PULLING_SOURCES)
+    pulling = [name for name in registry.names("sources") if name not in _NOT_PULLED]
+    if source not in pulling:
+        raise UnknownNameError("source to pull from", source, pulling)
     _store(registry.load("sources", source)(ticker.strip().upper(), start=start, end=end))
 
 
