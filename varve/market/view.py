@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
@@ -41,8 +42,8 @@ class MarketView:
         return self.__data[symbol].instrument
 
     def provenance(self, symbol: str) -> Provenance:
-        """Where the data came from."""
-        return self.__data[symbol].provenance
+        """Where the data came from, without what only hindsight knows: when it was pulled, and notes."""
+        return replace(self.__data[symbol].provenance, pulled_at=None, note="")
 
     def bar_count(self, symbol: str) -> int:
         """How many bars had ended by now."""

@@ -59,8 +59,8 @@ def read_csv(
         clock: gives ``pulled_at``.
 
     Returns:
-        Bars with ``fill_rule`` ``next_open`` where the file has opens, else ``next_close``; no
-        documents and no events.
+        Bars with ``fill_rule`` ``next_open`` where the file has opens, else ``next_close`` (and always
+        on ``24/7``, where the next open is the decision instant); no documents and no events.
 
     Raises:
         BadFileError: naming the row and value that cannot be used; nothing is half read.
@@ -99,7 +99,7 @@ def read_csv(
         Provenance(
             source=f"csv:{path.name}",
             adjustment=adjustment or ("back_adjusted" if table.adjusted_close else "split_adjusted"),
-            fill_rule="next_open" if "open" in bars.values else "next_close",
+            fill_rule="next_open" if "open" in bars.values and not venue.always_open else "next_close",
             pulled_at=iso(clock()),
             note=_note(table),
         ),
@@ -246,7 +246,7 @@ def _check_range(path: Path, row: int, session: date, prices: Mapping[str, float
         if prices[upper] < prices[lower] - tolerance:
             named, other, word = (upper, lower, "below") if upper == "high" else (lower, upper, "above")
             raise BadFileError(
-                f"{path}, row {row} ({session}): {named} {prices[named]!r} is {word} {other} {prices[other]!r}",
+                f"{path}, row {row} ({session}): {named} {prices[named]} is {word} {other} {prices[other]}",
                 mend="correct the row; a mapping that mixes adjusted and unadjusted columns does this too",
             )
 

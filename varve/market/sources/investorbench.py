@@ -106,8 +106,9 @@ def _load(path: Path) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         at_end = error.pos >= len(text.rstrip()) - 1 or error.msg.startswith("Unterminated string")
         what = "is cut short" if at_end else "is no valid JSON"
+        said = error.msg.removesuffix(" starting at")
         raise BadFileError(
-            f"{path} {what}: {error.msg} at line {error.lineno}, column {error.colno}",
+            f"{path} {what}: {said} at line {error.lineno}, column {error.colno}",
             mend="get the file again; nothing of it was stored",
         ) from error
     except RecursionError:
