@@ -131,7 +131,8 @@ def _described(data: InstrumentData) -> str:
     pulled = f", pulled {origin.pulled_at[:10]}" if origin.pulled_at else ""
     adjustment = origin.adjustment.replace("_", "-")
     return (
-        f"{data.instrument.symbol} from {origin.source}{pulled}, {adjustment} prices in {data.instrument.currency}, "
+        f"{data.instrument.symbol} from {origin.source}{pulled}, "
+        f"{adjustment} prices in {data.instrument.currency}, "
         f"{bars.session(0)} to {bars.session(len(bars) - 1)}, fill={origin.fill_rule}"
     )
 

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from varve.clock import to_ns, to_utc
 from varve.market.data import BarSeries, Floats, Provenance
@@ -61,7 +62,7 @@ class MarketView:
         count = self.__visible(data)
         first = 0 if last is None else max(0, count - last)
         bars = data.bars.slice(first, count).copy()
-        factor = self.__split_factors(data, bars)
+        factor = self.__split_factors(data, bars.sessions)
         if factor is None:
             return bars
         return BarSeries(
@@ -77,7 +78,15 @@ class MarketView:
 
     def closes(self, symbol: str, last: int | None = None) -> Floats:
         """Closes of :meth:`bars`, shape (n,), in the instrument's currency."""
-        return self.bars(symbol, last).close
+        data = self.__data[symbol]
+        count = self.__visible(data)
+        first = 0 if last is None else max(0, count - last)
+        closes = data.bars.close[first:count].copy()
+        factor = self.__split_factors(data, data.bars.sessions[first:count])
+        if factor is not None:
+            closes /= factor
+        closes.setflags(write=False)
+        return closes
 
     def documents(
         self,
@@ -97,13 +106,13 @@ class MarketView:
         return int(np.searchsorted(data.bars.end_ns, self.__ns, side="right"))
 
     @staticmethod
-    def __split_factors(data: InstrumentData, bars: BarSeries) -> Floats | None:
-        """Per bar, the product of splits after it and up to the newest visible bar; None without any."""
-        if not len(bars):
+    def __split_factors(data: InstrumentData, sessions: NDArray[np.datetime64]) -> Floats | None:
+        """Per session, the product of splits after it and up to the last of them; None without any."""
+        if not len(sessions):
             return None
-        newest: date = bars.session(len(bars) - 1)
-        factor = np.ones(len(bars))
+        newest: date = sessions[-1].astype(object)
+        factor = np.ones(len(sessions))
         for event in data.events:
             if event.kind == "split" and event.session <= newest:
-                factor[bars.sessions < np.datetime64(event.session)] *= event.value
+                factor[sessions < np.datetime64(event.session)] *= event.value
         return None if bool((factor == 1.0).all()) else factor
