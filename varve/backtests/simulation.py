@@ -235,7 +235,7 @@ class Simulation:
         return float(bars.close[index]) * factor
 
     def _cost_rate(self) -> float:
-        return self.costs.rate()
+        return self.costs.rate(has_volume=self.exchange.has_volume(self.instrument.symbol))
 
     def _watch_failures(self, decision: Decision) -> None:
         self._recent.append(decision.failure is not None)
