@@ -192,6 +192,7 @@ REFUSED = [
     ("cut short", rows()[:-20], r"row 5: 4 fields, the header has 6"),
     ("too many fields", rows((0, ROWS[0] + ",9")), r"row 2: 7 fields, the header has 6"),
     ("open quote", rows((3, '2023-01-06,"103,114,101,113,1')), r"row \d+: "),
+    ("cut in a quote", rows((3, '2023-01-06,103,114,101,113,"22'))[:-1], r"row 5: unexpected end of data"),
     ("empty", "", r"is empty"),
     ("blank", " \n\n\t\n", r"is empty"),
     ("header only", HEADER, r"has a header but no rows"),
