@@ -71,20 +71,7 @@ def read_csv(
     if lot_size is not None and not lot_size > 0:
         raise SettingError(f"lot_size is {lot_size}; expected a number above 0, in shares or coins")
     table = _open_table(path, check_ticker(ticker), dict(columns or {}))
-    bars = _Columns()
-    checks = _DateChecks(path, ticker, venue)
-    for row, cells in table.rows():
-        bars.sessions.append(checks.session(row, cells["date"]))
-        prices = {
-            name: _value(path, row, table.header[name], cells[name], zero_is_fine=name == "volume")
-            for name in cells
-            if name != "date"
-        }
-        _check_range(path, row, bars.sessions[-1], prices)
-        for name, value in prices.items():
-            bars.values.setdefault(name, []).append(value)
-    if not bars.sessions:
-        raise BadFileError(f"{path} has a header but no rows", mend="give a file with one row per session")
+    bars = _read_rows(path, ticker, venue, table)
     return InstrumentData(
         Instrument(ticker, calendar, currency, lot_size or (1e-4 if venue.always_open else 1.0)),
         BarSeries.from_sessions(
@@ -104,6 +91,24 @@ def read_csv(
             note=_note(table),
         ),
     )
+
+
+def _read_rows(path: Path, ticker: str, venue: TradingCalendar, table: _Table) -> _Columns:
+    bars = _Columns()
+    checks = _DateChecks(path, ticker, venue)
+    for row, cells in table.rows():
+        bars.sessions.append(checks.session(row, cells["date"]))
+        prices = {
+            name: _value(path, row, table.header[name], cells[name], zero_is_fine=name == "volume")
+            for name in cells
+            if name != "date"
+        }
+        _check_range(path, row, bars.sessions[-1], prices)
+        for name, value in prices.items():
+            bars.values.setdefault(name, []).append(value)
+    if not bars.sessions:
+        raise BadFileError(f"{path} has a header but no rows", mend="give a file with one row per session")
+    return bars
 
 
 @dataclass
