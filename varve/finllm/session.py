@@ -1,0 +1,197 @@
+"""One conversation with a chat model: every call recorded, passing faults tried again.
+
+A fault of the exchange never becomes a reply: after the last try the run stops, and no decision was
+recorded for the step.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, convert_to_openai_messages
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from langsmith.run_helpers import tracing_context
+
+from varve.clock import stopwatch
+from varve.errors import ModelError, ModelTransportError
+from varve.finllm.faults import Fault, fault_of, hide, mend_of, secrets_of
+from varve.finllm.replies import finish_reason
+from varve.types import ModelCall, Trace, Usage
+
+MAX_WAIT_S = 30.0
+
+
+def doubling(tried: int) -> float:
+    """Seconds to wait after the ``tried``-th failed try: 0.5, 1, 2, 4 ... at most 30."""
+    return float(min(MAX_WAIT_S, 0.5 * 2 ** (tried - 1)))
+
+
+class ModelSession:
+    """Calls a chat model and notes each call in a trace.
+
+    Args:
+        model: any langchain chat model that can bind tools.
+        trace: where each exchange goes, exactly as it went, secrets hidden.
+        tries: how often a call is tried in all while the fault may pass.
+        backoff: seconds to wait after the n-th failed try, n from 1; a longer wait that the server
+            asks for (``Retry-After``) is kept up to 30 s.
+        sleep: waits that many seconds; ``time.sleep`` where None.
+        watch: a monotonic clock in seconds, for the timings in the trace only.
+    """
+
+    def __init__(
+        self,
+        model: BaseChatModel,
+        trace: Trace,
+        *,
+        tries: int = 5,
+        backoff: Callable[[int], float] = doubling,
+        sleep: Callable[[float], None] | None = None,
+        watch: Callable[[], float] = stopwatch,
+    ) -> None:
+        self.model, self.trace = model, trace
+        self._tries, self._backoff, self._watch = tries, backoff, watch
+        self._sleep = time.sleep if sleep is None else sleep
+        self._secrets = secrets_of(model)
+
+    def invoke(
+        self,
+        messages: Sequence[BaseMessage],
+        tools: Sequence[BaseTool | dict[str, Any]] = (),
+        *,
+        stage: str,
+        attempt: int = 0,
+        cut_items: int = 0,
+    ) -> AIMessage:
+        """The model's reply to ``messages`` with ``tools`` bound; one ``ModelCall`` is recorded.
+
+        Args:
+            stage: what the call is for (``decide``, ``warm_up``), for the journal.
+            attempt: 0 for the first ask, 1 for the re-ask after a bad reply.
+            cut_items: how many items of the prompt were cut to their length.
+
+        Returns:
+            The reply as recorded: secrets hidden, half characters replaced, and tool calls numbered
+            by place (``call00301``: message 3, call 1) so that equal replies give equal records.
+
+        Raises:
+            ModelTransportError: after the last try of a fault that may pass.
+            ModelError: at once for a fault that another try does not mend.
+        """
+        schemas = tuple(convert_to_openai_tool(tool) for tool in tools)
+        reply, seconds = self._tried(messages, schemas)
+        reply = self._settled(reply, len(messages))
+        plain = convert_to_openai_messages(list(messages))
+        assert isinstance(plain, list)
+        self.trace.model_calls.append(
+            ModelCall(
+                stage=stage,
+                messages=tuple(_plain(message, self._secrets) for message in plain),
+                tools=tuple(_plain(schema, self._secrets) for schema in schemas),
+                reply=reply_json(reply),
+                usage=_usage(reply),
+                attempt=attempt,
+                seconds=seconds,
+                cut_items=cut_items,
+            )
+        )
+        return reply
+
+    def _tried(
+        self, messages: Sequence[BaseMessage], schemas: tuple[dict[str, Any], ...]
+    ) -> tuple[AIMessage, float]:
+        """The reply and the seconds of the try that brought it."""
+        fault = Fault(True, "never tried")
+        for tried in range(1, self._tries + 1):
+            started = self._watch()
+            try:
+                return self._ask(messages, schemas), self._watch() - started
+            except Exception as error:
+                found = fault_of(error, self._secrets)
+                if found is None:
+                    raise
+                fault = found
+            # Raised out here so that the first error, which may quote a key, is not chained to it.
+            if not fault.passing:
+                raise ModelError(f"{self._name} cannot answer: {fault.detail}", mend=mend_of(fault))
+            if tried < self._tries:
+                self._sleep(self._wait(tried, fault))
+        raise ModelTransportError(
+            f"{self._name} did not answer in {self._tries} tries; the last: {fault.detail}",
+            mend="check that its server is up, then start the run again; "
+            "no decision was recorded for this step",
+        )
+
+    def _ask(self, messages: Sequence[BaseMessage], schemas: tuple[dict[str, Any], ...]) -> AIMessage:
+        """One exchange: the only place that a reply comes from."""
+        bound = self.model.bind_tools(list(schemas)) if schemas else self.model
+        # Prompts go to the model alone, also where the environment switches langchain's tracing on.
+        with tracing_context(enabled=False):
+            reply = bound.invoke(list(messages))
+        if not isinstance(reply, AIMessage):
+            raise ModelError(f"{self._name} answered with a {type(reply).__name__}, an AIMessage expected")
+        return reply
+
+    def _wait(self, tried: int, fault: Fault) -> float:
+        return max(self._backoff(tried), min(fault.retry_after or 0.0, MAX_WAIT_S))
+
+    def _settled(self, reply: AIMessage, place: int) -> AIMessage:
+        """The reply as it may be kept and sent again."""
+        content = _plain(reply.content, self._secrets)
+        calls, bad = _plain(reply.tool_calls, self._secrets), _plain(reply.invalid_tool_calls, self._secrets)
+        for index, call in enumerate([*calls, *bad]):
+            # Nine letters and digits: the only form that every served model takes back.
+            call["id"] = f"call{place % 1000:03d}{index % 100:02d}"
+        refusal = _plain(reply.additional_kwargs.get("refusal"), self._secrets)
+        return AIMessage(
+            content=content,
+            tool_calls=calls,
+            invalid_tool_calls=bad,
+            usage_metadata=reply.usage_metadata,
+            response_metadata=_plain(reply.response_metadata, self._secrets),
+            additional_kwargs={"refusal": refusal} if refusal else {},
+        )
+
+    @property
+    def _name(self) -> str:
+        return f"the model {self.model.name or self.model._llm_type}"
+
+
+def reply_json(reply: AIMessage) -> dict[str, Any]:
+    """A reply as plain JSON for the journal: content, tool calls, bad tool calls, finish reason."""
+    return {
+        "content": reply.content,
+        "tool_calls": [
+            {"id": call["id"], "name": call["name"], "args": call["args"]} for call in reply.tool_calls
+        ],
+        "invalid_tool_calls": [
+            {key: call.get(key) for key in ("id", "name", "args", "error")}
+            for call in reply.invalid_tool_calls
+        ],
+        "finish_reason": finish_reason(reply),
+    }
+
+
+def _usage(reply: AIMessage) -> Usage:
+    counted = reply.usage_metadata
+    if counted is None:
+        return Usage(calls=1)
+    return Usage(counted["input_tokens"], counted["output_tokens"], 1)
+
+
+def _plain(value: Any, secrets: tuple[str, ...]) -> Any:
+    """``value`` as JSON that UTF-8 can hold: no secrets, no half characters, no NaN, only text as keys."""
+    if isinstance(value, str):
+        return hide(value.encode("utf-8", "replace").decode("utf-8"), secrets)
+    if isinstance(value, dict):
+        return {str(_plain(str(key), secrets)): _plain(item, secrets) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, secrets) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
