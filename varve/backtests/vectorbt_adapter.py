@@ -1,0 +1,131 @@
+"""The one module that touches vectorbt: its metrics on a return series, and its replay of the fills."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from varve.errors import IntegrityError
+from varve.market.data import Floats
+from varve.types import Fill
+
+if TYPE_CHECKING:
+    from varve.types import CorporateEvent
+
+TOLERANCE = 1e-9
+"""Of initial equity: how far ledger and vectorbt may lie apart."""
+
+_METHODS = {
+    "total_return": "total",
+    "annual_return": "annualized",
+    "annual_volatility": "annualized_volatility",
+    "sharpe": "sharpe_ratio",
+    "sortino": "sortino_ratio",
+    "calmar": "calmar_ratio",
+    "max_drawdown": "max_drawdown",
+}
+
+
+def return_metrics(returns: Floats, sessions_per_year: int) -> dict[str, float]:
+    """vectorbt's metrics of simple returns per session, shape (n,); fractions, annual where so named.
+
+    Never ``stats()``, which compiles for seconds.
+    """
+    import pandas as pd
+    import vectorbt  # noqa: F401 (registers the accessor)
+
+    accessor = pd.Series(returns).vbt.returns(freq="1D", year_freq=f"{sessions_per_year} days")
+    return {name: float(getattr(accessor, method)()) for name, method in _METHODS.items()}
+
+
+def check_replay(
+    *,
+    sessions: Sequence[date],
+    closes: Sequence[float],
+    fills: Sequence[Fill],
+    events: Sequence[CorporateEvent],
+    trading_pnl: Sequence[float],
+    initial_cash: float,
+) -> float:
+    """Let vectorbt trade the fills again and compare its profit with the ledger's, session by session.
+
+    Args:
+        sessions: n sessions, bar 0 first. closes: raw closes, currency per share.
+        fills: of one instrument, in order. events: its splits are undone in quantities and prices.
+        trading_pnl: the ledger's equity less initial cash and dividends, currency, shape (n,).
+        initial_cash: what differences are measured against.
+
+    Returns:
+        The largest difference as a fraction of ``initial_cash``.
+
+    Raises:
+        IntegrityError: if it is above 1e-9.
+    """
+    factors = _split_factors(sessions, events)
+    rows_close, rows_size, rows_price, rows_fee, marks = [], [], [], [], []
+    by_session: Mapping[date, list[Fill]] = _by_session(fills)
+    for i, session in enumerate(sessions):
+        # A row per fill and one for the close: vectorbt takes one order a row, a bar may have two.
+        for fill in by_session.get(session, ()):
+            rows_close.append(fill.price / factors[i])
+            rows_size.append(fill.quantity * factors[i])
+            rows_price.append(fill.price / factors[i])
+            rows_fee.append(fill.commission)
+        marks.append(len(rows_close))
+        rows_close.append(closes[i] / factors[i])
+        rows_size.append(np.nan)
+        rows_price.append(np.nan)
+        rows_fee.append(0.0)
+    value = _replayed_value(rows_close, rows_size, rows_price, rows_fee, 1_000.0 * initial_cash)
+    difference = np.abs(value[marks] - 1_000.0 * initial_cash - np.asarray(trading_pnl)) / initial_cash
+    worst = int(difference.argmax())
+    if not difference[worst] <= TOLERANCE:
+        raise IntegrityError(
+            f"ledger and vectorbt differ by {difference[worst]:.3g} of initial equity on {sessions[worst]} "
+            f"(at most {TOLERANCE:g} is allowed)",
+            mend="report this run: its numbers cannot be believed",
+        )
+    return float(difference[worst])
+
+
+def _replayed_value(
+    close: list[float], size: list[float], price: list[float], fees: list[float], cash: float
+) -> Floats:
+    import pandas as pd
+    import vectorbt as vbt
+
+    portfolio = vbt.Portfolio.from_orders(
+        pd.Series(close),
+        size=pd.Series(size),
+        size_type="amount",
+        price=pd.Series(price),
+        fixed_fees=pd.Series(fees),
+        init_cash=cash,
+        call_seq="auto",
+        freq="1D",
+    )
+    return np.asarray(portfolio.value(), dtype=np.float64)
+
+
+def _by_session(fills: Sequence[Fill]) -> dict[date, list[Fill]]:
+    grouped: dict[date, list[Fill]] = {}
+    for fill in fills:
+        grouped.setdefault(fill.session, []).append(fill)
+    return grouped
+
+
+def _split_factors(sessions: Sequence[date], events: Sequence[CorporateEvent]) -> list[float]:
+    """Per session, what divides a quantity's inverse onto the split basis of the last session.
+
+    A share of session i is worth ``f`` later shares: quantity × f, price ÷ f.
+    """
+    factors = [1.0] * len(sessions)
+    for event in events:
+        if event.kind == "split" and sessions[0] < event.session <= sessions[-1]:
+            for i, session in enumerate(sessions):
+                if session < event.session:
+                    factors[i] *= event.value
+    return factors
