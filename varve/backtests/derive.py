@@ -1,0 +1,271 @@
+"""Everything that follows from a run's journal and inputs: metrics, tables, charts, report.
+
+All of it can be deleted and built again; what enters the run digest holds no timing.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import date
+from typing import Any
+
+from varve.backtests.charts import draw_charts
+from varve.backtests.inputs import read_inputs
+from varve.backtests.journal import Journal
+from varve.backtests.metrics import Track, compute_metrics
+from varve.backtests.record import RunFolder, write_atomically
+from varve.backtests.run import Prepared, find_trader, run_baseline
+from varve.backtests.settings import RunConfig, Window
+from varve.backtests.simulation import StepRecord
+from varve.backtests.statistics import window_sentence
+from varve.backtests.vectorbt_adapter import check_replay
+from varve.clock import parse_iso
+from varve.errors import BadFileError, IntegrityError
+from varve.market.calendars import get_calendar
+from varve.market.data import InstrumentData
+from varve.types import Fill
+
+Rows = list[dict[str, Any]]
+
+
+def derive(folder: RunFolder, *, data: InstrumentData | None = None) -> dict[str, Any]:
+    """Build every derived file of a run; returns what ``metrics.json`` holds.
+
+    Args:
+        folder: a run that was started; an unfinished one gives what its steps so far give.
+        data: the run's inputs where they are at hand already.
+
+    Raises:
+        BadFileError: if the journal holds no trading step, or the inputs are missing or others.
+        IntegrityError: if ledger and vectorbt differ.
+    """
+    from varve.backtests.report import write_report
+
+    manifest = folder.read()
+    data = data or _inputs(folder, manifest)
+    journal = Journal(folder.journal, run_id=manifest["run_id"], read_only=True)
+    try:
+        steps = list(journal.rows("steps", "trade"))
+        lessons = list(journal.rows("steps", "warmup"))
+        calls = list(journal.rows("model_calls"))
+        if not steps:
+            raise BadFileError(
+                f"{folder.path} holds no trading step: {manifest['reason'] or manifest['status']}",
+                mend="run it again",
+            )
+        prepared = _prepared(manifest, data, steps)
+        agent = track_of_rows(manifest["config"]["agent"], steps, prepared)
+        tracks = [agent, *_baselines(prepared, agent)]
+        metrics = _metrics(manifest, prepared, tracks, steps, lessons, calls)
+        _write_tables(folder, agent, steps, metrics)
+        charts = draw_charts(tracks, currency=data.instrument.currency, synthetic=bool(manifest["synthetic"]))
+        for name, image in charts.items():
+            (folder.path / f"{name}.png").write_bytes(image)
+        digest = journal.digest(folder.derived)
+        folder.update(run_digest=digest)
+        events = list(journal.rows("memory_events"))
+        write_report(folder, {**manifest, "run_digest": digest}, metrics, steps, events, charts)
+    finally:
+        journal.close()
+    return metrics
+
+
+def track_of_rows(name: str, steps: Rows, prepared: Prepared) -> Track:
+    """The agent's track from the journal's trading steps."""
+    fills = [_fill(raw) for row in steps for raw in row["fills"]]
+    portfolios = [row["portfolio"] for row in steps]
+    symbol = prepared.data.instrument.symbol
+    positions = [portfolio["positions"].get(symbol, 0.0) for portfolio in portfolios]
+    return _track(name, prepared, [p["equity"] for p in portfolios], positions, fills)
+
+
+def track_of_records(name: str, records: list[StepRecord], prepared: Prepared) -> Track:
+    """A baseline's track from its steps."""
+    symbol = prepared.data.instrument.symbol
+    return _track(
+        name,
+        prepared,
+        [record.portfolio.equity for record in records],
+        [record.portfolio.position(symbol) for record in records],
+        [fill for record in records for fill in record.fills],
+    )
+
+
+def _track(
+    name: str, prepared: Prepared, equity: list[float], position: list[float], fills: list[Fill]
+) -> Track:
+    first = prepared.window.first
+    bars, count = prepared.data.bars, len(equity) + 1
+    sessions: list[date] = [bars.session(first + i) for i in range(count)]
+    return Track(
+        name=name,
+        sessions=sessions,
+        equity=[prepared.config.initial_cash, *equity],
+        position=[0.0, *position],
+        close=bars.close[first : first + count].tolist(),
+        fills=fills,
+        dividends=_dividends(prepared, sessions, [0.0, *position], fills),
+    )
+
+
+def _dividends(
+    prepared: Prepared, sessions: list[date], position: list[float], fills: list[Fill]
+) -> list[float]:
+    """Cash dividends received up to each session: the position before the session's fills × amount."""
+    amounts: dict[date, float] = {}
+    ratios: dict[date, float] = {}
+    for event in prepared.data.events:
+        index = next((i for i, session in enumerate(sessions) if session >= event.session), None)
+        if not index:
+            continue
+        at = sessions[index]
+        if event.kind == "dividend":
+            amounts[at] = amounts.get(at, 0.0) + event.value
+        else:
+            ratios[at] = ratios.get(at, 1.0) * event.value
+    received, total = [0.0], 0.0
+    for i in range(1, len(sessions)):
+        held = position[i - 1] * ratios.get(sessions[i], 1.0)
+        total += held * amounts.get(sessions[i], 0.0)
+        received.append(total)
+    return received
+
+
+def _baselines(prepared: Prepared, agent: Track) -> list[Track]:
+    """Buy-and-hold, a moving-average cross, and a random trader that trades as often as the agent."""
+    sessions = len(agent.equity) - 1
+    changes = sum(fill.clipped != "cash_in_lieu" for fill in agent.fills)
+    settings: dict[str, dict[str, Any]] = {
+        "buy-and-hold": {},
+        "sma-cross": {},
+        "random": {"flip_probability": min(1.0, changes / sessions)},
+    }
+    return [
+        track_of_records(name, run_baseline(prepared, name, **chosen), prepared)
+        for name, chosen in settings.items()
+        if name != agent.name
+    ]
+
+
+def _metrics(
+    manifest: dict[str, Any], prepared: Prepared, tracks: list[Track], steps: Rows, lessons: Rows, calls: Rows
+) -> dict[str, Any]:
+    calendar = get_calendar(prepared.data.instrument.calendar)
+    columns = []
+    for track in tracks:
+        difference = check_replay(
+            sessions=track.sessions,
+            closes=track.close,
+            fills=track.fills,
+            events=prepared.data.events,
+            trading_pnl=[
+                equity - track.equity[0] - dividends
+                for equity, dividends in zip(track.equity, track.dividends, strict=True)
+            ],
+            initial_cash=track.equity[0],
+        )
+        figures = compute_metrics(track, calendar.sessions_per_year).json()
+        columns.append(
+            {"name": track.name, "metrics": figures, "ledger_matches_vectorbt": difference <= 1e-9}
+        )
+    agent: dict[str, Any] = columns[0]["metrics"]  # type: ignore[assignment]
+    usage = {
+        key: sum(call["usage"][key] for call in calls) for key in ("input_tokens", "output_tokens", "calls")
+    }
+    agent["failures"] = sum(row["failure"] is not None for row in steps)
+    agent["warmup_failures"] = sum(row["failure"] is not None for row in lessons)
+    agent["decisions"] = len(steps)
+    agent["tokens"] = usage["input_tokens"] + usage["output_tokens"]
+    agent["usage"] = usage
+    interval = None if agent["sharpe_low"] is None else (agent["sharpe_low"], agent["sharpe_high"])
+    return {
+        "ticker": prepared.config.ticker,
+        "synthetic": manifest["synthetic"],
+        "fill_rule": manifest["fill_rule"],
+        "currency": prepared.data.instrument.currency,
+        "start": manifest["window"]["start"],
+        "end": steps[-1]["fill_session"],
+        "columns": columns,
+        "sentence": window_sentence(len(steps), calendar.sessions_per_year, interval),
+    }
+
+
+def _write_tables(folder: RunFolder, agent: Track, steps: Rows, metrics: dict[str, Any]) -> None:
+    write_atomically(folder.path / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    decisions = [_decision_row(row) for row in steps]
+    _write_csv(folder, "decisions.csv", list(decisions[0]), [list(row.values()) for row in decisions])
+    _write_csv(folder, "trades.csv", list(Fill._fields), [list(fill) for fill in agent.fills])
+    equity = zip(agent.sessions, agent.equity, agent.position, agent.close, agent.dividends, strict=True)
+    _write_csv(
+        folder,
+        "equity.csv",
+        ["session", "equity", "position", "close", "dividends"],
+        [list(r) for r in equity],
+    )
+
+
+def _decision_row(row: dict[str, Any]) -> dict[str, Any]:
+    decision = row["decision"]
+    return {
+        "session": row["session"],
+        "decision_at": row["decision_at"],
+        "fill_session": row["fill_session"],
+        "action": decision["orders"][0][1] if decision["orders"] else "",
+        "confidence": decision["confidence"],
+        "failure": row["failure"] or "",
+        "ordered": row["orders"][0][1] if row["orders"] else 0.0,
+        "filled": sum(fill["quantity"] for fill in row["fills"]),
+        "cited_memories": " ".join(decision["cited_memories"]),
+        "tools": " ".join(call["name"] for call in decision["tool_calls"]),
+        "rationale": decision["rationale"],
+    }
+
+
+def _write_csv(folder: RunFolder, name: str, header: list[str], rows: list[list[Any]]) -> None:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_atomically(folder.path / name, buffer.getvalue())
+
+
+def _fill(raw: dict[str, Any]) -> Fill:
+    instants = {"session": date.fromisoformat(raw["session"]), "filled_at": parse_iso(raw["filled_at"])}
+    return Fill(**{**raw, **instants})
+
+
+def _prepared(manifest: dict[str, Any], data: InstrumentData, steps: Rows) -> Prepared:
+    """What the baselines need, from the run's own record."""
+    config = RunConfig.build(**manifest["config"])
+    first = _index(data, manifest["window"]["start"])
+    trader_class = find_trader("buy-and-hold")
+    return Prepared(
+        config=config,
+        trader_class=trader_class,
+        trader_config=trader_class.Config(),
+        data=data,
+        label=manifest["data_label"],
+        window=Window(first, first, first + len(steps)),
+        model=None,
+    )
+
+
+def _index(data: InstrumentData, session: str) -> int:
+    wanted = date.fromisoformat(session)
+    for i in range(len(data.bars)):
+        if data.bars.session(i) == wanted:
+            return i
+    raise IntegrityError(f"the run starts {session}, which its inputs do not hold")
+
+
+def _inputs(folder: RunFolder, manifest: dict[str, Any]) -> InstrumentData:
+    data = read_inputs(folder.inputs)
+    if data.content_hash != manifest["data_hash"]:
+        raise IntegrityError(
+            f"{folder.inputs} is not the data of this run: hash {data.content_hash[:12]}, "
+            f"run.json says {manifest['data_hash'][:12]}",
+            mend="copy the run folder again",
+        )
+    return data

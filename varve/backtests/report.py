@@ -1,0 +1,197 @@
+"""``report.html``: one self-contained page a run, without scripts or outside resources.
+
+Everything that came from data or a model is escaped by the template.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from varve.backtests.record import RunFolder, write_atomically
+from varve.backtests.table import rows_for_terminal
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+MAX_MEMORY_CHARS = 700
+MAX_TOOL_CHARS = 400
+
+_READING = (
+    "Returns are the ledger's, after costs, on the fills listed above; vectorbt replayed every fill and "
+    "agreed with the ledger within 1e-9 of initial equity. The Sharpe interval is a 95 % interval from a "
+    "prewhitened HAC standard error. It covers the luck of this window only: not the choice of agent, "
+    "prompt, ticker or dates, and not what a model may have read about these dates in its training."
+)
+_SCRIPTED = (
+    "Decisions by the scripted stand-in: a fixed rule that counts sentiment words in the prompt. "
+    "It is not a language model."
+)
+
+
+def write_report(
+    folder: RunFolder,
+    manifest: Mapping[str, Any],
+    metrics: dict[str, Any],
+    steps: Sequence[Mapping[str, Any]],
+    memory_events: Sequence[Mapping[str, Any]],
+    charts: Mapping[str, bytes],
+) -> None:
+    """Write the page from the run's record, its metrics, its journal's rows and its charts (PNG)."""
+    page = render_report(manifest, metrics, steps, memory_events, charts)
+    write_atomically(folder.report, page)
+
+
+def render_report(
+    manifest: Mapping[str, Any],
+    metrics: dict[str, Any],
+    steps: Sequence[Mapping[str, Any]],
+    memory_events: Sequence[Mapping[str, Any]],
+    charts: Mapping[str, bytes],
+) -> str:
+    """The page as HTML text; see :func:`write_report`."""
+    header, rows = rows_for_terminal(metrics)
+    config = manifest["config"]
+    agent = metrics["columns"][0]["metrics"]
+    memories = _memories(memory_events)
+    instrument = manifest["instrument"]
+    return _template().render(
+        title=f"{config['agent']} on {config['ticker']} · Varve",
+        heading=f"{config['agent']} on {config['ticker']}",
+        label=manifest["data_label"],
+        synthetic=manifest["synthetic"],
+        warnings=_warnings(manifest),
+        window=(
+            f"{metrics['start']} to {metrics['end']}, {agent['sessions']} sessions; "
+            f"warm-up from {manifest['window']['warmup_start']} "
+            f"({manifest['window']['warmup_sessions']} sessions)"
+        ),
+        model=_model_line(manifest),
+        trading=(
+            f"fill={manifest['fill_rule']} · costs {config['costs']} · sizer {config['sizer']} · "
+            f"{config['initial_cash']:,.0f} {instrument['currency']} · seed {manifest['seed']}"
+        ),
+        header=header,
+        rows=rows,
+        sentence=metrics["sentence"],
+        charts=[(name, base64.b64encode(image).decode()) for name, image in charts.items()],
+        counts=(
+            f"{agent['decisions']} decisions, {agent['failures']} failures, {agent['trades']} fills; "
+            f"{agent['warmup_failures']} failures in the warm-up."
+        ),
+        days=[_day(row, memories) for row in steps],
+        reading=_READING,
+        record=json.dumps(_record(manifest), indent=2, ensure_ascii=False),
+    )
+
+
+def _warnings(manifest: Mapping[str, Any]) -> list[str]:
+    warnings = []
+    if manifest["status"] == "stopped":
+        warnings.append(f"This run stopped early: {manifest['reason']}")
+    if manifest["fill_rule"] == "same_close":
+        warnings.append(
+            "fill=same_close: orders fill at the close that the decision has read. An ablation, not a result."
+        )
+    if not manifest["config"]["news"]:
+        warnings.append("Run without news and filings (--no-news).")
+    return warnings
+
+
+def _model_line(manifest: Mapping[str, Any]) -> str:
+    model = manifest["model"]
+    if model is None:
+        return "No language model is asked."
+    if manifest["config"]["llm"].partition(":")[0] == "scripted":
+        return _SCRIPTED
+    cutoff = model.get("knowledge_cutoff") or "unknown"
+    return (
+        f"Language model {manifest['config']['llm']}; knowledge cut-off {cutoff}: "
+        "dates before it may be remembered rather than judged."
+    )
+
+
+def _record(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    wanted = (
+        "run_id", "run_digest", "config", "agent_settings", "costs", "instrument", "provenance",
+        "data_hash", "model", "software", "status", "started_at", "finished_at",
+    )  # fmt: skip
+    return {name: manifest.get(name) for name in wanted}
+
+
+def _memories(events: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """Id to what the page says of a memory."""
+    found = {}
+    for event in events:
+        if event["kind"] == "added":
+            data = event["data"]
+            available = str(data.get("available_at", ""))[:10]
+            found[event["memory_id"]] = {
+                "id": event["memory_id"],
+                "about": f"{data.get('kind', '')} · {data.get('tier', '')} tier · readable {available}",
+                "text": _cut(str(data.get("text", "")), MAX_MEMORY_CHARS),
+            }
+    return found
+
+
+def _day(row: Mapping[str, Any], memories: Mapping[str, dict[str, str]]) -> dict[str, Any]:
+    decision = row["decision"]
+    failure = decision["failure"]
+    action = decision["orders"][0][1] if decision["orders"] else ("FAILED" if failure else "HOLD")
+    unknown = {"about": "not in the journal", "text": ""}
+    return {
+        "session": row["session"],
+        "tag": action,
+        "confidence": decision["confidence"],
+        "rationale": decision["rationale"],
+        "failure": None if failure is None else f"{failure['reason']}: {failure['detail']}",
+        "memories": [memories.get(i, {"id": i, **unknown}) for i in decision["cited_memories"]],
+        "tools": [_tool(call) for call in decision["tool_calls"]],
+        "fill": ", ".join(_fill(fill) for fill in row["fills"]),
+        "lines": _lines(row),
+    }
+
+
+def _tool(call: Mapping[str, Any]) -> dict[str, str]:
+    arguments = ", ".join(f"{name}={value!r}" for name, value in call["arguments"].items())
+    return {
+        "call": f"{call['name']}({arguments})",
+        "result": _cut(call["error"] or call["result"], MAX_TOOL_CHARS),
+    }
+
+
+def _fill(fill: Mapping[str, Any]) -> str:
+    side = "bought" if fill["quantity"] > 0 else "sold"
+    clipped = f" ({fill['clipped']})" if fill["clipped"] else ""
+    return f"{side} {abs(fill['quantity']):,g} at {fill['price']:,.2f}{clipped}"
+
+
+def _lines(row: Mapping[str, Any]) -> list[str]:
+    portfolio = row["portfolio"]
+    held = ", ".join(f"{q:,g} {symbol}" for symbol, q in portfolio["positions"].items()) or "flat"
+    lines = [f"decided {row['decision_at']}, filled in session {row['fill_session']}"]
+    lines += [f"ordered {quantity:+,g} {symbol}" for symbol, quantity in row["orders"]]
+    lines += [
+        f"the decision of {outcome['decided_at'][:10]} has come to {100 * outcome['reward']:+.2f} % "
+        f"after {outcome['horizon_sessions']} sessions"
+        for outcome in row["outcomes"]
+        if outcome["position"]
+    ]
+    lines.append(f"after the fill: {held}, equity {portfolio['equity']:,.2f} {portfolio['currency']}")
+    return lines
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader = PackageLoader("varve.backtests", "templates")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    return environment.get_template("report.html.j2")
