@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from varve.backtests.metrics import Track
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+Axes = Any
+"""Matplotlib's; its stubs refuse dates on an axis."""
 
 COLOURS = ("#0b5fa5", "#d97706", "#6b7280", "#9d4edd", "#2a9d8f")
 _BUY, _SELL, _GRID = "#15803d", "#b91c1c", "#e5e7eb"
@@ -79,7 +79,7 @@ def _equity(axes: Axes, tracks: Sequence[Track], currency: str) -> None:
         style = {"linewidth": 2.0, "zorder": 3} if i == 0 else {"linewidth": 1.2}
         axes.plot(track.sessions, track.equity, label=track.name, color=COLOURS[i % len(COLOURS)], **style)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.legend(loc="upper left", ncols=2)
+    axes.legend(loc="best", ncols=2)
     _dates(axes)
 
 
