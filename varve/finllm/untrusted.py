@@ -95,9 +95,9 @@ def _spaced(words: Sequence[str]) -> str:
 # Blanks are single before this is used. No look-around and no anchors: whatever a prefix of a text
 # matches, the text matches too, so a cut cannot bring a match to life.
 _STRUCTURE = re.compile(
-    r"<[!/]?[a-z_][^<>]*>"  # any tag, with or without attributes
+    r"<[!/?]?(?:[a-z_]|--)[^<>]*>"  # any tag or comment, with or without attributes
     rf"|< ?/? ?(?:{_spaced(_TAGS)}) ?>"
-    r"|< ?\|[^<>]*\| ?>"  # <|...|> with anything inside
+    r"|< ?\|[^<>]*>"  # <|...|> with anything inside
     r"|< ?\||\| ?>"  # and the halves of one
     r"|<(?: ?<)+|>(?: ?>)+"  # <<SYS>>, and the marks of a section
     r"|◁[^◁▷]*▷|\[ ?\|[^\[\]]*\| ?\]|\]~!?b[\[\]]|\[e~\["  # Kimi, EXAONE, MiniMax
