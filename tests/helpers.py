@@ -1,0 +1,27 @@
+"""Runs in memory for tests: a sample world, a few sessions, no files."""
+
+from dataclasses import replace
+from datetime import date
+
+from varve.backtests.run import Prepared, find_trader, prepare, simulate
+from varve.backtests.settings import RunConfig
+
+START, END, WARMUP = date(2023, 3, 1), date(2023, 5, 31), date(2023, 1, 3)
+
+
+def prepared(agent="finmem", ticker="TSLA", **settings) -> Prepared:
+    """A short run on a sample world, every name looked up."""
+    wanted = {"start": START, "end": END, "data": "sample", **settings}
+    if find_trader(agent).allows_warm_up:
+        wanted.setdefault("warmup_start", WARMUP)
+    return prepare(RunConfig.build(agent=agent, ticker=ticker, **wanted))
+
+
+def with_data(run: Prepared, data) -> Prepared:
+    """The same run on other data of the same sessions."""
+    return replace(run, data=data)
+
+
+def run_in_memory(agent="finmem", ticker="TSLA", **settings):
+    """The steps of a short run."""
+    return simulate(prepared(agent, ticker, **settings))
