@@ -1,0 +1,227 @@
+"""How the scripted model reads a prompt and what it makes of it; the rule is told in ``scripted.py``."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+
+from varve.config import FrozenConfig
+from varve.finllm.lexicon import sentiment
+
+_SECTION = re.compile(r"^<<<([A-Z0-9_]+)\n(.*?)^\1>>>$", re.DOTALL | re.MULTILINE)
+_ITEM = re.compile(r"^(M\d+|-) \| (\d{4}-\d\d-\d\d) \| (\S+) \| (.+)$", re.MULTILINE)
+_SESSION = re.compile(r"^Session: (\d{4}-\d\d-\d\d)", re.MULTILINE)
+_TICKER = re.compile(r"^Ticker: (\S+)", re.MULTILINE)
+_CLOSES = re.compile(r"^closes \([^)\n]*oldest first\): ([0-9.,e+ -]+)$", re.MULTILINE | re.IGNORECASE)
+_MOVED = re.compile(r"^Outcome: .* moved ([+-][0-9.]+) %", re.MULTILINE)
+_REWARD = re.compile(r": (BUY|SELL|HOLD|FLAT) was followed by .* reward ([+-][0-9.]+) %")
+_HEADLINE = re.compile(r"^(news|10-Q|10-K): (.+)$", re.MULTILINE)
+_REFLECTIONS, _REPORTS = ("rationale", "outcome", "lesson"), ("10-Q", "10-K")
+_SAME_CHARS = 200
+
+
+class Rule(FrozenConfig):
+    """The numbers of the rule; days are calendar days, weights are in units of one fresh headline."""
+
+    news_days: float = 8.0
+    oldest_news_days: int = 16
+    report_weight: float = 0.2
+    quarterly_report_days: int = 90
+    annual_report_days: int = 365
+    momentum_weight: float = 0.25
+    outcome_weight: float = 0.05
+    outcomes: int = 5
+    few_items: int = 4
+    mixed_below: float = 0.25
+    query_words: int = 8
+    early: float = 0.5
+    late: float = 0.8
+
+
+RULE = Rule()
+
+
+class Item(NamedTuple):
+    """One line of evidence; ``label`` is empty where it cannot be cited."""
+
+    label: str
+    day: date | None
+    kind: str
+    text: str
+
+
+@dataclass
+class Page:
+    """What a prompt says."""
+
+    ticker: str = ""
+    session: date | None = None
+    averse: bool = False
+    closes: tuple[float, ...] = ()
+    outcome: float | None = None
+    items: list[Item] = field(default_factory=list)
+    asked: bool = False
+
+
+class Judgement(NamedTuple):
+    """What the rule makes of a page."""
+
+    score: float
+    action: str
+    confidence: int
+    words: str
+
+
+def read(messages: Sequence[BaseMessage]) -> Page:
+    """Everything that the rule looks at, from all messages but the model's own."""
+    page = Page()
+    seen: set[str] = set()
+    for message in messages:
+        text = message.text
+        if isinstance(message, HumanMessage):
+            _read_day(text, page)
+        elif isinstance(message, ToolMessage):
+            page.asked = True
+        elif not isinstance(message, AIMessage):
+            page.averse = "Profile: risk_averse" in text
+            continue
+        if isinstance(message, HumanMessage | ToolMessage):
+            _read_items(text, page, seen)
+    return page
+
+
+def judge(page: Page) -> Judgement:
+    """Score, action and confidence of a page."""
+    news, reports = news_score(page), _reports(page)
+    trend = RULE.momentum_weight * _trend(page.closes)
+    score = news + reports + trend + _outcomes(page)
+    buy_above, sell_below = (RULE.late, RULE.early) if page.averse else (RULE.early, RULE.late)
+    if score > buy_above:
+        action = "BUY"
+    elif score < -sell_below:
+        action = "SELL"
+    else:
+        action = "HOLD"
+    confidence = 5 * round(min(95.0, 50.0 + 15.0 * abs(score)) / 5)
+    if action == "HOLD":
+        confidence = 5 * round(max(50.0, 80.0 - 30.0 * abs(score)) / 5)
+    words = f"News {news:+.2f}, reports {reports:+.2f}, trend {trend:+.2f}: {score:+.2f} in all, so {action}."
+    agreeing_items = agreeing(page, score)
+    if agreeing_items:
+        words += f" Foremost: {agreeing_items[0].text}"
+    return Judgement(score, action, confidence, words)
+
+
+def agreeing(page: Page, direction: float) -> list[Item]:
+    """News and reports that lean the way of ``direction``, the weightiest first."""
+    weighed = [(item, _weight(item, page) * _lean(item)) for item in page.items]
+    fitting = [(item, weight) for item, weight in weighed if weight * direction > 0]
+    fitting.sort(key=lambda pair: -abs(pair[1]))
+    return [item for item, _ in fitting]
+
+
+def questions(page: Page, tools: Collection[str]) -> list[tuple[str, dict[str, Any]]]:
+    """What to ask before deciding: more news where few lines lean, memory and prices where they differ."""
+    if page.asked:
+        return []
+    leans = [_weight(item, page) * _lean(item) for item in page.items if item.kind == "news" and _lean(item)]
+    if len(leans) < RULE.few_items:
+        asked: list[tuple[str, dict[str, Any]]] = [("news", {"days": RULE.oldest_news_days})]
+    elif abs(sum(leans)) < RULE.mixed_below * sum(abs(lean) for lean in leans):
+        newest = max(page.items, key=lambda item: (item.kind == "news", item.day or date.min))
+        query = " ".join([page.ticker, *newest.text.split()[: RULE.query_words]])
+        asked = [
+            ("recall_memory", {"query": query, "tier": "short"}),
+            ("price_history", {"days": 20}),
+        ]
+    else:
+        return []
+    return [call for call in asked if call[0] in tools]
+
+
+def news_score(page: Page) -> float:
+    """Sum of decayed sentiment over the news lines."""
+    return sum(_weight(item, page) * _lean(item) for item in page.items if item.kind == "news")
+
+
+def _reports(page: Page) -> float:
+    return sum(_weight(item, page) * _lean(item) for item in page.items if item.kind in _REPORTS)
+
+
+def _lean(item: Item) -> float:
+    return 0.0 if item.kind in _REFLECTIONS else sentiment(item.text)
+
+
+def _weight(item: Item, page: Page) -> float:
+    if item.day is None or page.session is None:
+        return 1.0
+    age = max(0, (page.session - item.day).days)
+    if item.kind == "news":
+        return math.exp(-age / RULE.news_days) if age <= RULE.oldest_news_days else 0.0
+    kept_days = RULE.annual_report_days if item.kind == "10-K" else RULE.quarterly_report_days
+    return RULE.report_weight if age <= kept_days else 0.0
+
+
+def _trend(closes: tuple[float, ...]) -> float:
+    """Return over the closes shown ÷ the root of the sum of its squared daily returns, within ±1."""
+    if len(closes) < 4 or min(closes) <= 0:
+        return 0.0
+    steps = [math.log(later / earlier) for earlier, later in pairwise(closes)]
+    scale = math.sqrt(sum(step * step for step in steps))
+    return max(-1.0, min(1.0, sum(steps) / scale)) if scale else 0.0
+
+
+def _outcomes(page: Page) -> float:
+    found = sorted(
+        (item for item in page.items if item.kind == "outcome" and item.day is not None),
+        key=lambda item: (item.day, item.label),
+    )
+    total = 0.0
+    for item in found[-RULE.outcomes :]:
+        match = _REWARD.search(item.text)
+        if match:
+            reward, side = float(match.group(2)), {"BUY": 1, "SELL": -1}.get(match.group(1), 0)
+            total += RULE.outcome_weight * side * ((reward > 0) - (reward < 0))
+    return total
+
+
+def _read_day(text: str, page: Page) -> None:
+    session, ticker = _SESSION.search(text), _TICKER.search(text)
+    closes, moved = _CLOSES.search(text), _MOVED.search(text)
+    if session:
+        page.session = date.fromisoformat(session.group(1))
+    if ticker:
+        page.ticker = ticker.group(1)
+    if closes:
+        page.closes = tuple(float(number) for number in closes.group(1).split(","))
+    if moved:
+        page.outcome = float(moved.group(1)) / 100
+
+
+def _read_items(text: str, page: Page, seen: set[str]) -> None:
+    sections = _SECTION.findall(text)
+    for _, body in sections:
+        for line in _ITEM.findall(body):
+            item = _item(line)
+            # The same document may be cut to another length elsewhere.
+            keys = {item.text[:_SAME_CHARS], item.label} - {""}
+            if not keys & seen:
+                page.items.append(item)
+            seen |= keys
+    if not sections:
+        for kind, words in _HEADLINE.findall(text):
+            page.items.append(Item("", None, kind, words))
+
+
+@lru_cache(maxsize=20_000)
+def _item(line: tuple[str, str, str, str]) -> Item:
+    label, day, kind, text = line
+    return Item("" if label == "-" else label, date.fromisoformat(day), kind, text)
