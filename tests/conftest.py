@@ -17,6 +17,10 @@ DEAD_PROXY = "http://127.0.0.1:9"
 _attempts: list[str] = []
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the golden file anew")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real prices and news that is not part of the project."""

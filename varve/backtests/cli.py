@@ -44,17 +44,23 @@ def main() -> None:
         sys.exit(130)
 
 
-@app.callback()
-def _root(
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks (anywhere on the line).")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-) -> None:
-    """Take the options that stand before the command; main() has read ``--debug`` already."""
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         import varve
 
         print(f"varve {varve.__version__}")
         raise typer.Exit()
+
+
+@app.callback()
+def _root(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks (anywhere on the line).")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Take the options that stand before the command; main() has read ``--debug`` already."""
 
 
 @app.command()

@@ -1,0 +1,102 @@
+"""Nobody has an edge on noise, a planted one is found, and news helps FinMem where news means something.
+
+Seeds are fixed and published here: 0 to 19 for noise, 0 to 9 for the default world.
+"""
+
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pytest
+
+from tests.helpers import prepared
+from varve import registry
+from varve.backtests.derive import track_of_records
+from varve.backtests.metrics import compute_metrics
+from varve.backtests.run import simulate
+from varve.backtests.statistics import edge, holm, one_sided_p
+from varve.market.worlds import sample_world
+from varve.market.worlds.specs import PLANTED_PHRASE
+from varve.strategies.base import Trader
+from varve.types import Action
+
+NOISE_SEEDS, DEFAULT_SEEDS = range(20), range(10)
+NOISE_START, NOISE_END = date(2023, 1, 3), date(2023, 6, 27)
+"""120 decisions."""
+LEVEL = 0.01
+TICKER = "MSFT"
+
+
+class Listener(Trader):
+    """Long after the planted phrase, flat otherwise."""
+
+    name = "listener"
+
+    def decide(self, observation):
+        said = any(PLANTED_PHRASE in document.text for document in observation.new_documents())
+        return self._single(Action.BUY if said else Action.FLAT)
+
+
+def gross_edge(run):
+    """Mean of (position − mean earlier position) × return from fill to next fill, before costs."""
+    records = [r for r in simulate(run) if r.phase == "trade"]
+    bars, first = run.data.bars, run.window.first
+    held = [np.sign(r.portfolio.position(r.instrument)) for r in records[:-1]]
+    opens = bars.open[first + 1 : first + 1 + len(records)]
+    assert len(held) >= 119
+    return edge(held, opens[1:] / opens[:-1] - 1)
+
+
+def noise_run(name, world, seed):
+    options = {"start": NOISE_START, "end": NOISE_END, "world": world, "world_seed": seed, "seed": seed}
+    if name == "listener":
+        return replace(prepared("buy-and-hold", TICKER, **options), trader_class=Listener)
+    if name == "finmem":
+        options["warmup_start"] = date(2022, 11, 1)
+    if name == "random":
+        options["settings"] = {"flip_probability": 0.2}
+    return prepared(name, TICKER, **options)
+
+
+def p_values(names, world):
+    # By seed first: the traders then share a world that is made once.
+    edges = [[gross_edge(noise_run(name, world, seed)) for name in names] for seed in NOISE_SEEDS]
+    return holm([one_sided_p(of_one) for of_one in zip(*edges, strict=True)])
+
+
+def test_nobody_has_an_edge_on_noise_and_a_planted_one_is_found():
+    names = [*registry.names("agents"), *registry.names("strategies")]
+    on_noise = p_values([*names, "listener"], "noise")
+    assert min(on_noise) > LEVEL, dict(zip([*names, "listener"], on_noise, strict=True))
+    planted = dict(zip([*names, "listener"], p_values([*names, "listener"], "planted"), strict=True))
+    assert planted["listener"] < LEVEL, planted
+
+
+def sharpe(news, world, seed):
+    options = {"world": world, "world_seed": seed, "seed": seed, "news": news, "start": None, "end": None}
+    run = prepared("finmem", "TSLA", warmup_start=None, **options)
+    track = track_of_records("finmem", simulate(run), run)
+    return compute_metrics(track, 252).sharpe or 0.0
+
+
+def news_gains(world):
+    return [sharpe(True, world, seed) - sharpe(False, world, seed) for seed in DEFAULT_SEEDS]
+
+
+@pytest.mark.timeout(600)
+def test_news_helps_where_it_leads_prices():
+    gains = news_gains("default")
+    assert sum(gain > 0 for gain in gains) >= 9, gains
+
+
+@pytest.mark.timeout(600)
+def test_news_does_not_help_where_it_means_nothing():
+    gains = news_gains("noise")
+    assert sum(gain > 0 for gain in gains) < 9, gains
+    assert one_sided_p(gains) > LEVEL, gains
+
+
+def test_the_noise_window_is_what_it_says():
+    run = noise_run("buy-and-hold", "noise", 0)
+    assert run.window.last - run.window.first == 120
+    assert run.data.content_hash != sample_world(TICKER).content_hash
