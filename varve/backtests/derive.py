@@ -82,8 +82,9 @@ def track_of_rows(name: str, steps: Rows, prepared: Prepared) -> Track:
 
 
 def track_of_records(name: str, records: list[StepRecord], prepared: Prepared) -> Track:
-    """A baseline's track from its steps."""
+    """The track of a run in memory from its trading steps."""
     symbol = prepared.data.instrument.symbol
+    records = [record for record in records if record.phase == "trade"]
     return _track(
         name,
         prepared,
