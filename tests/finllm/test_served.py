@@ -158,6 +158,15 @@ def test_a_body_of_the_wrong_shape_is_a_fault_of_the_server(body: Any) -> None:
         ask(server)
 
 
+def test_an_error_in_a_good_body_is_repeated_to_the_user() -> None:
+    body = {"error": {"message": "out of memory"}}
+    with (
+        FakeModelServer([fake.Behaviour(json.dumps(body).encode())]) as server,
+        pytest.raises(ModelTransportError, match=r"an error in a body of status 200.*out of memory"),
+    ):
+        ask(server)
+
+
 @pytest.mark.parametrize("content_type", ["text/html", "application/json"])
 def test_a_web_page_is_a_fault_of_the_server(content_type: str) -> None:
     page = fake.Behaviour(b"<html>\xff log in</html>", headers={"content-type": content_type})

@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import tool
+from langsmith.utils import tracing_is_enabled
 from pydantic import Field, SecretStr
 
 from varve.config import canonical_json
@@ -211,19 +212,19 @@ def test_invalid_calls_are_recorded() -> None:
 
 
 def test_prompts_go_nowhere_else_where_tracing_is_switched_on(
-    monkeypatch: pytest.MonkeyPatch, network_guard: list[str]
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[bool] = []
 
     class Watching(Told):
         def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
-            from langsmith.utils import tracing_is_enabled
-
             seen.append(bool(tracing_is_enabled()))
             return super()._generate(*args, **kwargs)
 
-    monkeypatch.setenv("LANGSMITH_TRACING", "true")
-    ModelSession(Watching(says=[GOOD]), Trace()).invoke(ASKED, stage="decide")
+    model = Watching(says=[GOOD])
+    monkeypatch.setattr("langsmith._internal._context._GLOBAL_TRACING_ENABLED", "local")
+    assert tracing_is_enabled()
+    ModelSession(model, Trace()).invoke(ASKED, stage="decide")
     assert seen == [False]
 
 
