@@ -249,7 +249,10 @@ def test_the_reask_names_the_fault_and_leaves_no_call_unanswered() -> None:
     assert "BUY, HOLD, SELL" in ask.text
 
 
-def test_the_reask_after_nothing_is_the_question_alone() -> None:
+def test_the_reask_after_nothing_keeps_the_turns_alternating() -> None:
     failure = parse(reply())
     assert isinstance(failure, Failure)
-    assert [type(one) for one in reask_messages(reply(), failure)] == [HumanMessage]
+    said, ask = reask_messages(reply(), failure)
+    assert isinstance(said, AIMessage)
+    assert said.text
+    assert isinstance(ask, HumanMessage)

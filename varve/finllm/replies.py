@@ -149,12 +149,13 @@ def parse_explanation(
 def reask_messages(message: AIMessage, failure: Failure) -> list[BaseMessage]:
     """What to add to the conversation for the one re-ask: the bad reply as text, and what was wrong.
 
-    The reply goes back without its tool calls, since servers refuse calls that nothing answered.
+    The reply goes back without its tool calls, since servers refuse calls that nothing answered, and
+    also where it was empty, since many templates refuse two messages of the user in a row.
     """
     said, _ = clean(_said(message), MAX_RATIONALE_TOKENS)
     wrong, _ = clean(failure.detail, MAX_RATIONALE_TOKENS)
     ask = HumanMessage(f"That was no usable reply: {wrong}. Answer again with one call of the tool.")
-    return [AIMessage(said), ask] if said else [ask]
+    return [AIMessage(said or "(nothing)"), ask]
 
 
 def finish_reason(message: AIMessage) -> str | None:
