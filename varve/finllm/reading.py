@@ -31,12 +31,13 @@ _SAME_CHARS = 200
 class Rule(FrozenConfig):
     """The numbers of the rule; days are calendar days, weights are in units of one fresh headline."""
 
-    news_days: float = 8.0
+    news_days: float = 14.0
     oldest_news_days: int = 16
     report_weight: float = 0.2
     quarterly_report_days: int = 90
     annual_report_days: int = 365
-    momentum_weight: float = 0.25
+    momentum_weight: float = 0.6
+    momentum_weight_without_news: float = 1.2
     outcome_weight: float = 0.05
     outcomes: int = 5
     few_items: int = 4
@@ -101,7 +102,7 @@ def read(messages: Sequence[BaseMessage]) -> Page:
 def judge(page: Page) -> Judgement:
     """Score, action and confidence of a page."""
     news, reports = news_score(page), _reports(page)
-    trend = RULE.momentum_weight * _trend(page.closes)
+    trend = _trend_weight(page) * _trend(page.closes)
     score = news + reports + trend + _outcomes(page)
     buy_above, sell_below = (RULE.late, RULE.early) if page.averse else (RULE.early, RULE.late)
     if score > buy_above:
@@ -132,7 +133,8 @@ def questions(page: Page, tools: Collection[str]) -> list[tuple[str, dict[str, A
     """What to ask before deciding: more news where few lines lean, memory and prices where they differ."""
     if page.asked:
         return []
-    leans = [_weight(item, page) * _lean(item) for item in page.items if item.kind == "news" and _lean(item)]
+    weighed = [_weight(item, page) * _lean(item) for item in page.items if item.kind == "news"]
+    leans = [weight for weight in weighed if weight]
     if len(leans) < RULE.few_items:
         asked: list[tuple[str, dict[str, Any]]] = [("news", {"days": RULE.oldest_news_days})]
     elif abs(sum(leans)) < RULE.mixed_below * sum(abs(lean) for lean in leans):
@@ -177,6 +179,12 @@ def _trend(closes: tuple[float, ...]) -> float:
     steps = [math.log(later / earlier) for earlier, later in pairwise(closes)]
     scale = math.sqrt(sum(step * step for step in steps))
     return max(-1.0, min(1.0, sum(steps) / scale)) if scale else 0.0
+
+
+def _trend_weight(page: Page) -> float:
+    """Where no news line leans either way, the trend is all there is to go by."""
+    leaning = any(item.kind == "news" and _weight(item, page) and _lean(item) for item in page.items)
+    return RULE.momentum_weight if leaning else RULE.momentum_weight_without_news
 
 
 def _outcomes(page: Page) -> float:
