@@ -1,34 +1,40 @@
-"""Layered memory on chromadb: tiers, decay, recall, credit, embedders (loaded when used)."""
+"""Layered memory: tiers with their own clocks, exact recall, credit, chromadb on disk (loaded when used)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from varve.memory.config import TIERS, MemoryConfig
+    from varve.memory.config import MemoryConfig, TierConfig
     from varve.memory.embedders import Embedder, HashingEmbedder, get_embedder
     from varve.memory.layered import LayeredMemory
-    from varve.memory.records import MemoryRecord, Recalled
+    from varve.memory.records import CreditReport, MemoryRecord, NewMemory, Recalled, SessionReport
 
 _HOMES = {
-    "TIERS": "config",
+    "CreditReport": "records",
     "Embedder": "embedders",
     "HashingEmbedder": "embedders",
     "LayeredMemory": "layered",
     "MemoryConfig": "config",
     "MemoryRecord": "records",
+    "NewMemory": "records",
     "Recalled": "records",
+    "SessionReport": "records",
+    "TierConfig": "config",
     "get_embedder": "embedders",
 }
 
 __all__ = [
-    "TIERS",
+    "CreditReport",
     "Embedder",
     "HashingEmbedder",
     "LayeredMemory",
     "MemoryConfig",
     "MemoryRecord",
+    "NewMemory",
     "Recalled",
+    "SessionReport",
+    "TierConfig",
     "get_embedder",
 ]
 

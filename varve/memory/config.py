@@ -1,127 +1,218 @@
-"""The constants of layered memory, in three presets; every one can be set.
+"""Settings of layered memory: three presets, every constant of which can be set.
 
-Sources: FinMem (arXiv 2311.13743), section 3.2, and the constants of its released code as read by the
-authors of this module. What differs is said in ``docs/memory.md``.
+Days are calendar days. Importance factors are per session, as FinMem publishes them, and are applied
+per calendar day as ``factor ** (252 / 365)``.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import bisect
+import hashlib
+import itertools
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from varve.config import FrozenConfig
 
-TIERS = ("short", "mid", "long", "reflection")
-"""News; quarterly reports; annual reports; the agent's own reflections."""
+TIERS: tuple[str, ...] = ("short", "mid", "long", "reflection")
+LADDER: tuple[str, ...] = ("short", "mid", "long")
+"""Tiers between which a memory can be promoted or demoted; reflections stay where they are."""
 
-SESSIONS_PER_CALENDAR_DAY = 252 / 365
-"""FinMem decays importance per session; closed-form decay runs on calendar days."""
+SESSIONS_PER_DAY = 252 / 365
+"""Trading sessions in a calendar day, the exponent that turns per-session decay into per-day decay."""
+
+Preset = Literal["varve", "finmem-code", "finmem-paper"]
 
 
 class TierConfig(FrozenConfig):
-    """One tier's clock and doors.
+    """One tier's clock and thresholds.
 
-    ``recency_days`` is τ of recency exp(−Δ/τ), Δ in calendar days. ``importance_decay`` is the factor
-    of importance per session. A memory moves up when its importance reaches ``promote_at`` and down
-    when it is below ``demote_below`` (None: no such door), each only with the credits that the
-    memory's settings ask for. ``drawn`` are (importance, probability) pairs.
+    Args:
+        tau_days: τ of recency = exp(−Δ/τ), in calendar days.
+        importance_factor: what is left of importance after one session without credit.
+        promote_at: importance from which a credited memory may rise; None where nothing rises.
+        demote_below: importance below which a debited memory may sink; None for no such condition.
+        importance_constant: a new memory's importance when ``importance`` is ``constant``.
+        importance_values: what a new memory's importance is drawn from when it is ``drawn``.
+        importance_weights: the probability of each value.
     """
 
-    recency_days: float = Field(gt=0)
-    importance_decay: float = Field(gt=0, le=1)
+    tau_days: float = Field(gt=0, allow_inf_nan=False)
+    importance_factor: float = Field(gt=0, le=1)
     promote_at: float | None = None
     demote_below: float | None = None
-    drawn: tuple[tuple[float, float], ...]
+    importance_constant: float = Field(ge=0, le=100)
+    importance_values: tuple[float, ...]
+    importance_weights: tuple[float, ...]
+
+    @model_validator(mode="after")
+    def _weights_fit(self) -> Self:
+        if len(self.importance_values) != len(self.importance_weights) or not self.importance_values:
+            raise ValueError("importance_values and importance_weights must be of one length, at least 1")
+        if min(self.importance_weights) < 0 or not math.isclose(sum(self.importance_weights), 1.0):
+            raise ValueError("importance_weights must not be negative and must add up to 1")
+        return self
+
+    def drawn(self, content: str) -> float:
+        """One of ``importance_values`` by their weights, drawn by a hash of ``content`` alone."""
+        point = int.from_bytes(hashlib.blake2b(content.encode(), digest_size=8).digest()) / 2**64
+        place = bisect.bisect_right(list(itertools.accumulate(self.importance_weights)), point)
+        return self.importance_values[min(place, len(self.importance_values) - 1)]
 
     @property
-    def decay_per_day(self) -> float:
-        """Factor of importance per calendar day."""
-        return float(self.importance_decay**SESSIONS_PER_CALENDAR_DAY)
-
-
-_SHALLOW = ((50.0, 0.5), (70.0, 0.45), (90.0, 0.05))
-_MIDDLE = ((40.0, 0.05), (60.0, 0.8), (80.0, 0.15))
-_DEEP = ((40.0, 0.05), (60.0, 0.15), (80.0, 0.8))
-_PAPER_SHALLOW = ((40.0, 0.8), (60.0, 0.15), (80.0, 0.05))
-
-
-def _tiers(shallow: tuple[tuple[float, float], ...], short_days: float, doors: bool) -> dict[str, Any]:
-    # In the released code a memory also falls when its importance sinks below its tier's door.
-    return {
-        "short": {"recency_days": short_days, "importance_decay": 0.92, "promote_at": 60.0, "drawn": shallow},
-        "mid": {
-            "recency_days": 90.0, "importance_decay": 0.967, "promote_at": 80.0,
-            "demote_below": 60.0 if doors else None, "drawn": _MIDDLE,
-        },
-        "long": {
-            "recency_days": 365.0, "importance_decay": 0.988,
-            "demote_below": 80.0 if doors else None, "drawn": _DEEP,
-        },
-        "reflection": {"recency_days": 365.0, "importance_decay": 0.988, "drawn": _DEEP},
-    }  # fmt: skip
-
-
-_PRESETS: dict[str, dict[str, Any]] = {
-    "varve": {
-        "credit_points": 18.0,
-        "promote_credits": 2,
-        "demote_credits": -2,
-        "purge_importance_below": None,
-        "tiers": _tiers(_SHALLOW, 14.0, doors=False),
-    },
-    "finmem-code": {
-        "credit_points": 18.0,
-        "promote_credits": 1,
-        "demote_credits": -1,
-        "purge_importance_below": None,
-        "tiers": _tiers(_SHALLOW, 3.0, doors=True),
-    },
-    "finmem-paper": {
-        "credit_points": 5.0,
-        "promote_credits": 1,
-        "demote_credits": -1,
-        "purge_importance_below": 5.0,
-        "tiers": _tiers(_PAPER_SHALLOW, 14.0, doors=True),
-    },
-}
+    def log_factor_per_day(self) -> float:
+        """Natural logarithm of what is left of importance after one calendar day; at most 0."""
+        return math.log(self.importance_factor) * SESSIONS_PER_DAY
 
 
 class MemoryConfig(FrozenConfig):
-    """Settings of a layered memory.
+    """Everything that a layered memory does by number.
 
-    Score of a memory = ``similarity_weight`` · cosine + ``recency_weight`` · exp(−Δ/τ) +
-    ``importance_weight`` · min(importance, 100)/100. Importance at the start is ``drawn`` (seeded, from
-    the tier's table), ``constant``, or ``judged`` (handed in by the caller). Credit adds or takes
-    ``credit_points``. A memory is purged when Δ > ``purge_after_taus`` · τ, or below
-    ``purge_importance_below`` where that is set.
+    ``MemoryConfig.build(preset="finmem-code", short={"tau_days": 10})`` takes a preset and changes
+    one constant of it.
+
+    Args:
+        preset: ``varve``, ``finmem-code`` or ``finmem-paper``; what is not given comes from it.
+        similarity_weight: of the cosine in the score; likewise ``recency_weight`` and
+            ``importance_weight`` (of importance ÷ 100, cut at 1).
+        score_tie: scores are compared in steps of this size; equal steps are ties.
+        importance: how a new memory gets its importance: ``drawn``, ``constant``, or ``judged`` by
+            the caller.
+        credit_points: importance points for one credit.
+        credit_cumulative: multiply by the running sum of credits where that has the credit's sign, as
+            FinMem's released code does (there a debit can add points; here it never does).
+        importance_min: floor of importance after a credit, None for none; likewise ``importance_max``.
+        credits_to_promote: net credits since the memory entered its tier that a promotion needs.
+        credits_to_demote: net debits that a demotion needs.
+        purge_after_taus: purge when Δ is more than so many τ.
+        purge_importance_below: purge when importance has sunk below this; None for never.
+        purge_needs_debit: let ``purge_importance_below`` count only for memories with negative net
+            credits, so that decay alone removes nothing before ``purge_after_taus``.
+        flush_every_sessions: sessions between two writes to disk.
+        max_text_chars: longest text that is taken.
     """
 
-    preset: Literal["varve", "finmem-code", "finmem-paper"] = "varve"
-    similarity_weight: float = Field(default=1.0, ge=0)
-    recency_weight: float = Field(default=1.0, ge=0)
-    importance_weight: float = Field(default=1.0, ge=0)
-    importance: Literal["drawn", "constant", "judged"] = "drawn"
-    constant_importance: float = Field(default=50.0, ge=0, le=100)
-    credit_points: float = Field(gt=0)
-    promote_credits: int = Field(ge=1)
-    demote_credits: int = Field(le=-1)
-    purge_after_taus: float = Field(default=3.0, gt=0)
+    preset: Preset = "varve"
+    similarity_weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    recency_weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    importance_weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    score_tie: float = Field(default=1e-4, gt=0, allow_inf_nan=False)
+    importance: Literal["drawn", "constant", "judged"]
+    credit_points: float = Field(allow_inf_nan=False, ge=0)
+    credit_cumulative: bool = False
+    importance_min: float | None = None
+    importance_max: float | None = None
+    credits_to_promote: float = Field(gt=0)
+    credits_to_demote: float = Field(gt=0)
+    purge_after_taus: float = Field(default=3.0, gt=0, allow_inf_nan=False)
     purge_importance_below: float | None = None
+    purge_needs_debit: bool = False
     flush_every_sessions: int = Field(default=21, ge=1)
-    tiers: dict[Literal["short", "mid", "long", "reflection"], TierConfig]
+    max_text_chars: int = Field(default=100_000, ge=1)
+    short: TierConfig
+    mid: TierConfig
+    long: TierConfig
+    reflection: TierConfig
 
     @model_validator(mode="before")
     @classmethod
-    def _from_preset(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
-        preset = _PRESETS.get(values.get("preset", "varve"))
-        if preset is None:
-            return values
-        tiers = {
-            name: {**constants, **values.get("tiers", {}).get(name, {})}
-            for name, constants in preset["tiers"].items()
-        }
-        unknown = {k: v for k, v in values.get("tiers", {}).items() if k not in tiers}
-        return {**preset, **values, "tiers": {**tiers, **unknown}}
+    def _fill_from_preset(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        preset = given.get("preset", "varve")
+        return _merged(PRESETS[preset], given) if preset in PRESETS else given
+
+    def __init__(self, **values: Any) -> None:  # the preset fills what a type checker would miss
+        super().__init__(**values)
+
+    def tier(self, name: str) -> TierConfig:
+        """The settings of one of :data:`TIERS`."""
+        found: TierConfig = getattr(self, name)
+        return found
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    out = dict(base)
+    for key, value in over.items():
+        below = out.get(key)
+        out[key] = (
+            _merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+        )
+    return out
+
+
+# FinMem, released code: importance of new memories per layer, thresholds of 60 and 80 for rising and
+# sinking, factors of .92, .967 and .988 per session.
+_SHORT: dict[str, Any] = {
+    "tau_days": 14.0,
+    "importance_factor": 0.92,
+    "promote_at": 60.0,
+    "importance_constant": 50.0,
+    "importance_values": (50.0, 70.0, 90.0),
+    "importance_weights": (0.5, 0.45, 0.05),
+}
+_MID: dict[str, Any] = {
+    "tau_days": 90.0,
+    "importance_factor": 0.967,
+    "promote_at": 80.0,
+    "importance_constant": 60.0,
+    "importance_values": (40.0, 60.0, 80.0),
+    "importance_weights": (0.05, 0.8, 0.15),
+}
+_LONG: dict[str, Any] = {
+    "tau_days": 365.0,
+    "importance_factor": 0.988,
+    "importance_constant": 80.0,
+    "importance_values": (40.0, 60.0, 80.0),
+    "importance_weights": (0.05, 0.15, 0.8),
+}
+
+_VARVE: dict[str, Any] = {
+    "importance": "constant",
+    "credit_points": 18.0,
+    "importance_min": 0.0,
+    "importance_max": 100.0,
+    "credits_to_promote": 2.0,
+    "credits_to_demote": 2.0,
+    "purge_after_taus": 3.0,
+    "short": _SHORT,
+    "mid": _MID,
+    "long": _LONG,
+    "reflection": _LONG,
+}
+
+# The released code counts recency in sessions (its τ for news is 3), purges below a recency of .05,
+# which is Δ > ln 20 · τ, or below an importance of 5, and adds 5 points times the running counter.
+_CODE: dict[str, Any] = {
+    "importance": "drawn",
+    "credit_points": 5.0,
+    "credit_cumulative": True,
+    "credits_to_promote": 1.0,
+    "credits_to_demote": 1.0,
+    "purge_after_taus": math.log(20.0),
+    "purge_importance_below": 5.0,
+    "purge_needs_debit": True,
+    "short": {**_SHORT, "tau_days": 3.0 / SESSIONS_PER_DAY},
+    "mid": {**_MID, "tau_days": 90.0 / SESSIONS_PER_DAY, "demote_below": 60.0},
+    "long": {**_LONG, "tau_days": 365.0 / SESSIONS_PER_DAY, "demote_below": 80.0},
+    "reflection": {**_LONG, "tau_days": 365.0 / SESSIONS_PER_DAY},
+}
+
+_PAPER: dict[str, Any] = {
+    "importance": "drawn",
+    "credit_points": 5.0,
+    "credits_to_promote": 1.0,
+    "credits_to_demote": 1.0,
+    "purge_after_taus": math.log(20.0),
+    "purge_importance_below": 5.0,
+    "short": {**_SHORT, "importance_values": (40.0, 60.0, 80.0), "importance_weights": (0.8, 0.15, 0.05)},
+    "mid": {**_MID, "demote_below": 60.0},
+    "long": {**_LONG, "demote_below": 80.0},
+    "reflection": _LONG,
+}
+
+PRESETS: dict[str, dict[str, Any]] = {"varve": _VARVE, "finmem-code": _CODE, "finmem-paper": _PAPER}
+"""The settings of each preset, before anything that a user sets."""

@@ -1,45 +1,55 @@
-"""Layered memory: four tiers, each with its own clock, recalled by similarity, recency and importance.
+"""Layered memory: four tiers with their own clocks, exact recall, credit, and a log of every change.
 
-After FinMem (arXiv 2311.13743, section 3.2), with the released code's defects mended; see
-``docs/memory.md``. Every change is an event in the run's trace, from which
-:func:`varve.memory.rebuild.replay` builds an equal memory.
+FinMem's memory (Yu et al. 2023, arXiv 2311.13743, section 3.2) with the defects of its released code
+mended; ``docs/memory.md`` lists each. Every change is an event first and is applied from it, so the
+events of a run rebuild its memory exactly.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from varve.clock import from_ns, iso, to_ns
-from varve.errors import UnknownNameError, UsageError
-from varve.memory.config import TIERS, MemoryConfig
-from varve.memory.embedders import Embedder, Vectors
-from varve.memory.records import MemoryRecord, Recalled, record_json, text_key
-from varve.memory.store import MemoryStore, StoredRow
-from varve.memory.tier import Row, Tier
+from varve.clock import from_ns, iso, to_utc
+from varve.errors import UsageError, VarveError
+from varve.memory.checks import (
+    check_instant,
+    check_metadata,
+    check_number,
+    check_text,
+    check_tiers,
+)
+from varve.memory.columns import Vector
+from varve.memory.config import LADDER, MemoryConfig
+from varve.memory.disk import DiskCopy
+from varve.memory.embedders import Embedder, Vectors, checked_vectors
+from varve.memory.reader import MemoryReader
+from varve.memory.records import (
+    CreditReport,
+    NewMemory,
+    SessionReport,
+    normalised,
+    text_key,
+)
+from varve.memory.state import Entry, id_of, own_changes
 from varve.types import MemoryEvent, Trace
 
-MAX_TEXT_CHARS = 100_000
-_UP = {"short": "mid", "mid": "long"}
-_DOWN = {"long": "mid", "mid": "short"}
 
-
-class LayeredMemory:
-    """Memories of one agent in one run.
+class LayeredMemory(MemoryReader):
+    """What one agent remembers in one run.
 
     Args:
-        config: constants; see :class:`~varve.memory.config.MemoryConfig`.
-        embedder: makes vectors of texts and queries.
-        seed: of drawn importances, which hang on seed and text alone, not on the order of storing.
+        config: a preset with any constant changed.
+        embedder: turns texts into vectors; its fingerprint is stored with the memory.
+        seed: of drawn importance; the draw follows from seed and content, not from order.
         trace: takes an event for every change and every recall.
-        folder: where chromadb keeps the memories; None keeps them in this process only.
-        run_id, name: name the collections.
-        scope: parts memories that must not meet; part of a text's identity.
+        folder: of chromadb's files; None keeps the memory in this process only.
+        run_id: names the run in the store; never enters a result.
+        name: names the memory within the run.
     """
 
     def __init__(
@@ -50,35 +60,16 @@ class LayeredMemory:
         seed: int = 0,
         trace: Trace | None = None,
         folder: Path | None = None,
-        run_id: str = "memory",
+        run_id: str = "run",
         name: str = "finmem",
-        scope: str = "",
     ) -> None:
-        self.config, self.embedder, self.scope = config, embedder, scope
-        self._seed = seed
-        self._trace = trace if trace is not None else Trace()
-        self._tiers: dict[str, Tier] = {
-            name: Tier(name, tier, embedder.dimension) for name, tier in config.tiers.items()
-        }
-        self._records: dict[int, MemoryRecord] = {}
-        self._by_text: dict[str, int] = {}
-        self._tickers: dict[str, int] = {}
-        self._touched: dict[int, None] = {}
-        self._purged: set[int] = set()
-        self._next = 1
-        self._store = (
-            None if folder is None else MemoryStore(folder, run_id=run_id, memory=name, embedder=embedder)
-        )
-        self._dirty: dict[int, None] = {}
-        self._removed: dict[str, dict[str, None]] = {tier: {} for tier in TIERS}
-        self._sessions_since_flush = 0
+        super().__init__(config, embedder, trace if trace is not None else Trace(), name)
+        self.seed, self.run_id = seed, run_id
+        self._disk: DiskCopy | None = None
+        if folder is not None:
+            self._disk = DiskCopy(folder, run_id, name, config, embedder)
 
-    def __len__(self) -> int:
-        return sum(len(tier) for tier in self._tiers.values())
-
-    def sizes(self) -> dict[str, int]:
-        """Memories per tier."""
-        return {name: len(tier) for name, tier in self._tiers.items()}
+    # -- storing ------------------------------------------------------------------------------
 
     def add(
         self,
@@ -90,294 +81,320 @@ class LayeredMemory:
         available_at: datetime,
         now: datetime,
         kind: str,
+        metadata: Mapping[str, Any] | None = None,
         importance: float | None = None,
         links: Sequence[str] = (),
-        metadata: Mapping[str, Any] | None = None,
+        scope: str | None = None,
+        vector: Vector | None = None,
     ) -> str:
-        """Store a memory; returns its id, that of the known one where the same text is stored already.
+        """Store a text; the id of its memory.
 
-        A known text is renewed: its recency starts again at the new availability, and it stays
-        recallable from its earliest availability on. ``importance`` is used where the setting is
-        ``judged``.
+        A text that is there already (same ticker, same text up to white space, case and Unicode
+        form) is merged: the id of the stored memory is given back, it counts as readable from the
+        earlier of both times, its age does not start anew, and the links are kept with it.
 
-        Raises:
-            UsageError: if the text is empty, too long or no text, or an instant has no time zone.
-            UnknownNameError: if there is no such tier.
-        """
-        _check_text(text)
-        self._tier(tier)
-        key = text_key(text, ticker, self.scope)
-        available_ns, now_ns = _ns("available_at", available_at), _ns("now", now)
-        _ns("event_time", event_time)
-        known = self._by_text.get(key)
-        if known is not None:
-            self._merge(known, available_ns, now_ns, kind)
-            return _id(known)
-        number = self._next
-        self._next += 1
-        record = MemoryRecord(
-            id=_id(number),
-            text=text,
-            kind=kind,
-            tier=tier,
-            ticker=ticker,
-            scope=self.scope,
-            event_time=event_time,
-            available_at=available_at,
-            created_at=now,
-            importance=self._first_importance(tier, key, importance),
-            links=tuple(links),
-            metadata=dict(metadata or {}),
-        )
-        self._insert(number, record, key, self.embedder.embed([text])[0])
-        self._note("added", number, now_ns, record_json(record))
-        return record.id
-
-    def recall(
-        self,
-        query: str,
-        now: datetime,
-        k: int,
-        tiers: Iterable[str] | None = None,
-        *,
-        ticker: str | None = None,
-    ) -> dict[str, list[Recalled]]:
-        """The ``k`` best memories of each tier among those available at ``now``, best first.
-
-        ``ticker`` leaves out memories of other tickers. Scores are not comparable across tiers.
+        Args:
+            text: what is remembered.
+            tier: ``short``, ``mid``, ``long`` or ``reflection``.
+            ticker: what it is about; None for what concerns every ticker.
+            event_time: when it happened, UTC.
+            available_at: from when a trader could have read it, UTC; recall obeys it.
+            now: the present instant, UTC.
+            kind: what it is: ``news``, ``10-Q``, ``rationale``, ``outcome`` ...
+            metadata: anything that JSON can hold.
+            importance: points from 0 to 100; given when, and only when, the setting is ``judged``.
+            links: ids of memories that it follows from.
+            scope: for the caller; ``instrument`` or ``market`` by the ticker when not given.
+            vector: the embedder's vector of ``text``, where the caller has it already.
 
         Raises:
-            UsageError: if ``k`` is below 1, the query is empty, or ``now`` has no time zone.
-            UnknownNameError: if there is no such tier.
+            UsageError: for text, times, tier, importance or links that cannot be used.
+            DataError: for a vector of another shape or with NaN in it.
         """
-        _check_text(query)
-        if k < 1:
-            raise UsageError(
-                f"k is {k}; a recall returns at least 1 memory a tier", mend="give k of 1 or more"
-            )
-        names = TIERS if tiers is None else tuple(tiers)
-        now_ns = _ns("now", now)
-        vector = self.embedder.embed([query])[0]
-        _check_vector(vector, self.embedder.dimension)
-        wanted = -1 if ticker is None else self._tickers.get(ticker, len(self._tickers))
-        hits: dict[str, list[Recalled]] = {}
-        for name in names:
-            tier = self._tier(name)
-            hits[name] = [
-                Recalled(
-                    self._records[tier.number_at(hit.position)],
-                    hit.score,
-                    hit.similarity,
-                    hit.recency,
-                    hit.importance,
-                )
-                for hit in tier.top(vector, now_ns, k, wanted, self.config)
-            ]
-        found = {name: [[hit.record.id, round(hit.score, 4)] for hit in hits[name]] for name in hits}
-        self._trace.memory_events.append(
-            MemoryEvent("recalled", "*", from_ns(now_ns), {"query": query, "k": k, "hits": found})
-        )
-        return hits
+        when = (event_time, available_at)
+        item = NewMemory(text, tier, ticker, *when, kind, metadata or {}, importance, tuple(links), scope)
+        vectors = None if vector is None else np.asarray(vector, np.float32)[None]
+        return self.add_many([item], now=now, vectors=vectors)[0]
 
-    def credit(self, ids: Sequence[str], reward: float, at: datetime) -> None:
-        """Add (reward above 0) or take (below) credit points from each memory; 0 changes nothing.
+    def add_many(
+        self, items: Sequence[NewMemory], *, now: datetime, vectors: Vectors | None = None
+    ) -> list[str]:
+        """Store several texts, all or none, embedded in one batch; their ids in order.
 
-        A memory that was purged meanwhile is noted as ``credit_missed``.
+        ``vectors``: shape (len(items), dimension), what the embedder gives for the texts.
 
         Raises:
-            UsageError: if an id was never given out.
+            UsageError, DataError: as :meth:`add`.
         """
-        at_ns = _ns("at", at)
-        sign = (reward > 0) - (reward < 0)
-        numbers = [self._number(identity) for identity in dict.fromkeys(ids)]
-        for number in numbers if sign else ():
-            if number in self._purged:
-                self._note("credit_missed", number, at_ns, {"sign": sign})
-                continue
-            tier = self._home(number)
-            row = tier.row(number)
-            importance = tier.importance_at(row, at_ns) + sign * self.config.credit_points
-            importance = min(100.0, max(0.0, importance))
-            self._put(tier, row._replace(importance=importance, anchor_ns=at_ns, credits=row.credits + sign))
-            self._touched[number] = None
-            self._note("credited", number, at_ns, {"sign": sign, "importance": importance})
+        check_instant("now", now)
+        moment = to_utc(now)
+        prepared = [self._prepared(item) for item in items]
+        keys = [text_key(item.text, item.ticker) for item in items]
+        first: dict[str, int] = {}
+        for index, key in enumerate(keys):
+            if key not in self._state.by_key:
+                first.setdefault(key, index)
+        if vectors is None:
+            made = self._vectors_of([items[index].text for index in first.values()])
+        else:
+            made = checked_vectors(vectors, len(items), self.embedder.dimension, "the caller")
+            made = made[list(first.values())]
+        place = {index: row for row, index in enumerate(first.values())}
+        ids = []
+        for index, (key, data) in enumerate(zip(keys, prepared, strict=True)):
+            known = self._state.by_key.get(key)
+            if known is None:
+                known = id_of(self._state.next_number)
+                self._do(MemoryEvent("added", known, moment, data), made[place[index]])
+            else:
+                names = ("tier", "kind", "event_time", "available_at", "metadata", "links")
+                self._do(MemoryEvent("merged", known, moment, {part: data[part] for part in names}))
+            ids.append(known)
+        return ids
 
-    def close_session(self, now: datetime) -> None:
-        """End a session: move what its credits move, purge what is too old, write when it is time.
-
-        Only credited and purged memories are touched; decay needs no visit.
-        """
-        now_ns = _ns("now", now)
-        for number in sorted(self._touched):
-            if number not in self._purged:
-                self._move(number, now_ns)
-        self._touched.clear()
-        for tier in self._tiers.values():
-            for number, reason in tier.expired(now_ns, self.config):
-                self._purge(tier, number, now_ns, reason)
-        self._sessions_since_flush += 1
-        if self._sessions_since_flush >= self.config.flush_every_sessions:
-            self.flush()
-
-    def get(self, identity: str) -> MemoryRecord:
-        """The record of an id, purged ones too.
-
-        Raises:
-            UsageError: if the id was never given out.
-        """
-        return self._records[self._number(identity)]
-
-    def tier_of(self, identity: str) -> str | None:
-        """The tier a memory is in now; None once purged."""
-        number = self._number(identity)
-        return None if number in self._purged else self._home(number).name
-
-    def state(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Every scalar of every live memory, by tier and id: equal states mean equal memories."""
+    def _prepared(self, item: NewMemory) -> dict[str, Any]:
+        check_text("the text of a memory", item.text, self.config.max_text_chars)
+        check_tiers(item.tier)
+        for name in ("event_time", "available_at"):
+            check_instant(name, getattr(item, name))
+        if item.ticker is not None:
+            check_text("ticker", item.ticker, 100)
+        for link in item.links:
+            self._live_or_purged(link)
         return {
-            name: [tuple(tier.row(number)) for number in tier.numbers()] for name, tier in self._tiers.items()
+            "tier": item.tier,
+            "ticker": item.ticker,
+            "scope": item.scope or ("market" if item.ticker is None else "instrument"),
+            "kind": check_text("kind", item.kind, 100),
+            "text": item.text,
+            "event_time": iso(item.event_time),
+            "available_at": iso(item.available_at),
+            "importance": self._first_importance(item),
+            "metadata": check_metadata(item.metadata),
+            "links": list(item.links),
         }
 
-    def flush(self) -> None:
-        """Write every change since the last flush to the store in one batch; nothing without a folder.
+    def _first_importance(self, item: NewMemory) -> float:
+        how, tier = self.config.importance, self.config.tier(item.tier)
+        if how == "judged":
+            given = check_number("importance", item.importance)
+            if not 0 <= given <= 100:
+                raise UsageError(f"importance is {given:g}, expected 0 to 100 points", mend="judge it anew")
+            return given
+        if item.importance is not None:
+            raise UsageError(
+                f"importance {item.importance!r} was given, but this memory's importance is {how}",
+                mend="set the memory's importance to 'judged', or give none",
+            )
+        if how == "constant":
+            return tier.importance_constant
+        return tier.drawn(f"{self.seed}\n{item.tier}\n{item.ticker}\n{normalised(item.text)}")
+
+    # -- credit -------------------------------------------------------------------------------
+
+    def credit(self, ids: Iterable[str], reward: float, at: datetime, *, share: float = 1.0) -> CreditReport:
+        """Give each memory one credit where ``reward`` is above 0, one debit below; 0 changes nothing.
+
+        Only the sign of ``reward`` counts. ``share`` makes parts of it, above 0 up to 1, where those
+        that were shown have to share one credit.
+
+        An id given twice counts once. Promoted memories are credited wherever they live now. A
+        memory that was purged meanwhile is reported as missed, and noted as such.
 
         Raises:
-            StorageError: if it cannot be written; the changes are kept and written next time.
+            UsageError: for an id that was never given out (nothing is credited then), a reward that
+                is no finite number, or a share that is no share.
         """
-        self._sessions_since_flush = 0
-        if self._store is None or not (self._dirty or any(self._removed.values())):
-            return
-        rows = [self._stored(number) for number in sorted(self._dirty)]
-        self._store.write(rows, {tier: list(ids) for tier, ids in self._removed.items()})
-        self._dirty.clear()
-        self._removed = {tier: {} for tier in TIERS}
+        check_instant("at", at)
+        reward, share = check_number("reward", reward), check_number("share", share)
+        if not 0 < share <= 1:
+            raise UsageError(
+                f"share is {share:g}, expected above 0 and up to 1", mend="give each its part of 1"
+            )
+        amount = share * ((reward > 0) - (reward < 0))
+        wanted = list(dict.fromkeys(ids))
+        for memory_id in wanted:
+            self._live_or_purged(memory_id)
+        if amount == 0.0:
+            return CreditReport((), ())
+        credited, missed = [], []
+        for memory_id in wanted:
+            entry = self._state.entries.get(memory_id)
+            if entry is None:
+                missed.append(memory_id)
+                self._do(MemoryEvent("credit_missed", memory_id, to_utc(at), {"amount": amount}))
+                continue
+            credited.append(memory_id)
+            data = {"amount": amount, "importance": self._credited_importance(entry, amount, at)}
+            self._do(MemoryEvent("credited", memory_id, to_utc(at), data))
+        return CreditReport(tuple(credited), tuple(missed))
 
-    def _tier(self, name: str) -> Tier:
-        if name not in self._tiers:
-            raise UnknownNameError("memory tier", name, TIERS)
-        return self._tiers[name]
+    def _credited_importance(self, entry: Entry, amount: float, at: datetime) -> float:
+        config = self.config
+        times = amount
+        if config.credit_cumulative:
+            run = (entry.net_credits + amount) * (1 if amount > 0 else -1)
+            times *= max(1.0, run)
+        value = self._state.importance(entry, check_instant("at", at)) + config.credit_points * times
+        if config.importance_min is not None:
+            value = max(value, config.importance_min)
+        return value if config.importance_max is None else min(value, config.importance_max)
 
-    def _number(self, identity: str) -> int:
-        number = int(identity[1:]) if identity[:1] == "m" and identity[1:].isdecimal() else 0
-        if number not in self._records:
-            raise UsageError(f"there is no memory {identity!r}", mend="use an id that add() or recall() gave")
-        return number
+    def close_session(self, now: datetime) -> SessionReport:
+        """End a session: move what was credited since the last close, purge what is due, maybe write.
 
-    def _home(self, number: int) -> Tier:
-        return next(tier for tier in self._tiers.values() if number in tier)
+        Costs the same however much is stored, apart from one comparison per memory for the purge.
 
-    def _first_importance(self, tier: str, key: str, judged: float | None) -> float:
-        if self.config.importance == "constant":
-            return self.config.constant_importance
-        if self.config.importance == "judged" and judged is not None:
-            return min(100.0, max(0.0, judged))
-        # Drawn by a hash of seed and text, so that neither order nor batching changes a draw.
-        digest = hashlib.sha256(f"{self._seed}\x00{tier}\x00{key}".encode()).digest()
-        point = int.from_bytes(digest[:8], "big") / 2**64
-        total = 0.0
-        table = self._tiers[tier].config.drawn
-        for value, probability in table:
-            total += probability
-            if point < total:
-                return value
-        return table[-1][0]
+        Raises:
+            StorageError: if this session writes to disk and that fails; the memory itself is whole.
+        """
+        now_ns = check_instant("now", now)
+        moment = from_ns(now_ns)
+        promoted: list[str] = []
+        demoted: list[str] = []
+        for memory_id in list(self._state.touched):
+            event = self._jump(memory_id, now_ns)
+            if event is not None:
+                (promoted if event.kind == "promoted" else demoted).append(memory_id)
+                self._do(event)
+        purges = list(self._state.events_of_purge(now_ns))
+        for event in purges:
+            self._do(event)
+        self._do(MemoryEvent("closed", "", moment, {}))
+        if self._disk is not None and self._state.sessions % self.config.flush_every_sessions == 0:
+            self.flush()
+        return SessionReport(tuple(promoted), tuple(demoted), tuple(event.memory_id for event in purges))
 
-    def _insert(self, number: int, record: MemoryRecord, key: str, vector: Vectors) -> None:
-        _check_vector(vector, self.embedder.dimension)
-        self._records[number] = record
-        self._by_text[key] = number
-        available_ns = to_ns(record.available_at)
-        ticker = -1 if record.ticker is None else self._tickers.setdefault(record.ticker, len(self._tickers))
-        row = Row(number, ticker, available_ns, available_ns, available_ns, record.importance, 0)
-        self._tiers[record.tier].put(row, vector)
-        self._dirty[number] = None
-
-    def _merge(self, number: int, available_ns: int, now_ns: int, kind: str) -> None:
-        tier = self._home(number)
-        row = tier.row(number)
-        row = row._replace(
-            available_ns=min(row.available_ns, available_ns), base_ns=max(row.base_ns, available_ns)
+    def _jump(self, memory_id: str, now_ns: int) -> MemoryEvent | None:
+        """The move that a credited memory has earned, one tier at a time, if any."""
+        entry, config = self._state.entries[memory_id], self.config
+        if entry.tier not in LADDER:
+            return None
+        settings, place = config.tier(entry.tier), LADDER.index(entry.tier)
+        importance = self._state.importance(entry, now_ns)
+        rises = (
+            settings.promote_at is not None
+            and place + 1 < len(LADDER)
+            and importance >= settings.promote_at
+            and entry.tier_credits >= config.credits_to_promote
         )
-        self._put(tier, row)
-        data = {"kind": kind, "available_at": iso(from_ns(available_ns))}
-        self._note("merged", number, now_ns, data)
-
-    def _put(self, tier: Tier, row: Row) -> None:
-        tier.put(row, tier.vector(row.number))
-        self._dirty[row.number] = None
-
-    def _move(self, number: int, now_ns: int) -> None:
-        """Up with enough importance and credits, down with too few; either renews recency and credits."""
-        tier, config = self._home(number), self.config
-        row = tier.row(number)
-        importance = tier.importance_at(row, now_ns)
-        up, down = _UP.get(tier.name), _DOWN.get(tier.name)
-        promote_at, demote_below = tier.config.promote_at, tier.config.demote_below
-        if (
-            up
-            and promote_at is not None
-            and importance >= promote_at
-            and row.credits >= config.promote_credits
-        ):
-            self._rehome("promoted", tier, up, row, importance, now_ns)
-        elif (
-            down
-            and row.credits <= config.demote_credits
-            and (demote_below is None or importance < demote_below)
-        ):
-            self._rehome("demoted", tier, down, row, importance, now_ns)
-
-    def _rehome(self, event: str, old: Tier, new: str, row: Row, importance: float, now_ns: int) -> None:
-        vector = old.vector(row.number).copy()
-        old.remove(row.number)
-        moved = row._replace(base_ns=now_ns, anchor_ns=now_ns, importance=importance, credits=0)
-        self._tiers[new].put(moved, vector)
-        self._dirty[row.number] = None
-        self._removed[old.name][_id(row.number)] = None
-        self._removed[new].pop(_id(row.number), None)
-        self._note(event, row.number, now_ns, {"from": old.name, "to": new, "importance": importance})
-
-    def _purge(self, tier: Tier, number: int, now_ns: int, reason: str) -> None:
-        record = self._records[number]
-        tier.remove(number)
-        self._purged.add(number)
-        del self._by_text[text_key(record.text, record.ticker, record.scope)]
-        self._dirty.pop(number, None)
-        self._removed[tier.name][record.id] = None
-        self._note("purged", number, now_ns, {"from": tier.name, "reason": reason})
-
-    def _note(self, kind: str, number: int, at_ns: int, data: Mapping[str, Any]) -> None:
-        self._trace.memory_events.append(MemoryEvent(kind, _id(number), from_ns(at_ns), data))
-
-    def _stored(self, number: int) -> StoredRow:
-        tier = self._home(number)
-        state = {**record_json(self._records[number]), "row": list(tier.row(number))}
-        return StoredRow(_id(number), tier.name, self._records[number].text, tier.vector(number), state)
-
-
-def _id(number: int) -> str:
-    return f"m{number:06d}"
-
-
-def _ns(name: str, instant: datetime) -> int:
-    try:
-        return to_ns(instant)
-    except (ValueError, AttributeError) as error:
-        raise UsageError(f"{name} is {instant!r}; expected an instant with a time zone") from error
-
-
-def _check_text(text: str) -> None:
-    if not isinstance(text, str):
-        raise UsageError(f"a memory is text; got {type(text).__name__}")
-    if not text.strip() or len(text) > MAX_TEXT_CHARS:
-        raise UsageError(f"a text of {len(text)} characters cannot be used; expected 1 to {MAX_TEXT_CHARS}")
-
-
-def _check_vector(vector: Vectors, dimension: int) -> None:
-    if vector.shape != (dimension,) or not bool(np.isfinite(vector).all()):
-        broken = int((~np.isfinite(vector)).sum())
-        raise UsageError(
-            f"the embedder gave a vector of shape {vector.shape} with {broken} values that are no numbers; "
-            f"expected {dimension} finite ones",
-            mend="check the embedder",
+        sinks = (
+            place > 0
+            and entry.tier_credits <= -config.credits_to_demote
+            and (settings.demote_below is None or importance < settings.demote_below)
         )
+        if not rises and not sinks:
+            return None
+        kind, place = ("promoted", place + 1) if rises else ("demoted", place - 1)
+        data = {"from": entry.tier, "to": LADDER[place], "importance": importance}
+        return MemoryEvent(kind, memory_id, from_ns(now_ns), data)
+
+    # -- disk and journal ---------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Write what changed since the last write, in one batch; nothing to do without a folder.
+
+        Raises:
+            StorageError: if the folder cannot be written; a later flush tries again.
+        """
+        if self._disk is not None:
+            self._disk.flush(self._state)
+
+    def close(self) -> None:
+        """Write what is held back and give the disk back; a second call does nothing.
+
+        Raises:
+            StorageError: as :meth:`flush`.
+        """
+        if self._disk is not None:
+            self.flush()
+            self._disk.close()
+            self._disk = None
+
+    @classmethod
+    def replay(
+        cls, events: Iterable[MemoryEvent], config: MemoryConfig, embedder: Embedder, **rest: Any
+    ) -> Self:
+        """The memory that wrote ``events``, rebuilt from them alone.
+
+        ``rest`` as in the constructor; events of memories with another ``name`` are passed over. With
+        a folder, what is stored there under this run and name is replaced at the next flush. The
+        trace receives nothing of the past.
+
+        Raises:
+            IntegrityError: if the events do not fit together.
+        """
+        memory = cls(config, embedder, **rest)
+        memory._redo(own_changes(events, memory.name))
+        if memory._disk is not None:
+            memory._disk.replace_all(memory._state)
+        return memory
+
+    @classmethod
+    def resume(
+        cls, events: Iterable[MemoryEvent], config: MemoryConfig, embedder: Embedder, **rest: Any
+    ) -> Self:
+        """The memory that wrote ``events``, from the store where that agrees with them.
+
+        The events are the truth: the store is read, checked against them, and caught up; where it
+        differs, is damaged or was cut short, the memory is rebuilt by :meth:`replay`.
+
+        Raises:
+            IntegrityError: if the events do not fit together.
+        """
+        memory = cls(config, embedder, **rest)
+        history = own_changes(events, memory.name)
+        done = memory._disk.load(memory._state, history) if memory._disk is not None else None
+        if done is None:
+            memory.abandon()
+            return cls.replay(history, config, embedder, **rest)
+        memory._redo(history[done:])
+        return memory
+
+    @classmethod
+    def load(cls, config: MemoryConfig, embedder: Embedder, **rest: Any) -> Self:
+        """The memory as it was last written to its folder, without any journal.
+
+        Raises:
+            NoDataError: if nothing is stored under this run and name.
+            IntegrityError: if the last write was cut short, or other settings or another embedder
+                made it.
+            StorageError: if the folder cannot be read.
+        """
+        memory = cls(config, embedder, **rest)
+        if memory._disk is None:
+            raise UsageError("a memory without a folder has nothing to load", mend="give folder=")
+        try:
+            memory._disk.load_all(memory._state)
+        except VarveError:
+            memory.abandon()
+            raise
+        return memory
+
+    def abandon(self) -> None:
+        """Give the disk back without writing; what was not flushed is in the events alone."""
+        if self._disk is not None:
+            self._disk.close()
+            self._disk = None
+
+    def _redo(self, history: Sequence[MemoryEvent]) -> None:
+        texts = [event.data["text"] for event in history if event.kind == "added"]
+        made = iter(self._vectors_of(texts))
+        for event in history:
+            vector = next(made) if event.kind == "added" else None
+            self._state.apply(event, vector)
+            if self._disk is not None:
+                self._disk.note(event)
+
+    def _vectors_of(self, texts: Sequence[str]) -> Vectors:
+        dimension = self.embedder.dimension
+        if not texts:
+            return np.zeros((0, dimension), np.float32)
+        return checked_vectors(self.embedder.embed(texts), len(texts), dimension, "the embedder")
+
+    def _do(self, event: MemoryEvent, vector: Vector | None = None) -> None:
+        event = MemoryEvent(event.kind, event.memory_id, event.at, {"memory": self.name, **event.data})
+        self._state.apply(event, vector)
+        self.trace.memory_events.append(event)
+        if self._disk is not None:
+            self._disk.note(event)

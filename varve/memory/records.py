@@ -1,87 +1,107 @@
-"""What a memory holds: immutable records, and what a recall returns."""
+"""What a memory holds, hands out and takes in: plain immutable values."""
 
 from __future__ import annotations
 
 import hashlib
-import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from varve.clock import iso, parse_iso
-
-_SPACES = re.compile(r"\W+")
+from varve.clock import to_ns
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryRecord:
-    """One memory as it was stored; its tier and importance may change around it, the record never does.
+    """One memory, never changed after it was stored.
 
-    ``kind`` says what it is (``news``, ``10-Q``, ``10-K``, ``rationale``, ``outcome``, ``lesson``);
-    ``links`` are ids of the memories it belongs to. ``ticker`` None means every ticker.
+    Instants are UTC. ``tier`` is the tier it was filed into; where it lives now is
+    :attr:`Recalled.tier`. ``available_at`` is when a trader could have read it, ``created_at`` when
+    it was stored. ``links`` are ids of memories that this one follows from (an outcome is linked to
+    the rationale of its decision). ``kind`` is free: ``news``, ``10-K``, ``rationale``, ``outcome`` ...
     """
 
     id: str
-    text: str
-    kind: str
-    tier: str
     ticker: str | None
     scope: str
+    tier: str
+    text: str
+    kind: str
     event_time: datetime
     available_at: datetime
     created_at: datetime
-    importance: float
-    links: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    links: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NewMemory:
+    """A memory to be stored; see :meth:`varve.memory.layered.LayeredMemory.add` for its parts."""
+
+    text: str
+    tier: str
+    ticker: str | None
+    event_time: datetime
+    available_at: datetime
+    kind: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    importance: float | None = None
+    links: tuple[str, ...] = ()
+    scope: str | None = None
 
 
 class Recalled(NamedTuple):
-    """One hit of a recall with the parts of its score at that instant."""
+    """A memory with the parts of its score: score = Σ weight × (similarity | recency | importance ÷ 100).
+
+    ``similarity`` is a cosine, ``recency`` exp(−Δ/τ), ``importance`` in points, decayed to the
+    instant of recall; ``tier`` is where the memory lives now.
+    """
 
     record: MemoryRecord
     score: float
     similarity: float
     recency: float
     importance: float
+    tier: str
+
+    @property
+    def id(self) -> str:
+        """The record's id."""
+        return self.record.id
+
+    @property
+    def text(self) -> str:
+        """The record's text."""
+        return self.record.text
 
 
-def text_key(text: str, ticker: str | None, scope: str) -> str:
-    """The identity of a text for de-duplication: its words in lower case, per ticker and scope."""
-    words = _SPACES.sub(" ", text.lower()).strip()
-    return hashlib.sha256(f"{ticker}\x00{scope}\x00{words}".encode()).hexdigest()
+class CreditReport(NamedTuple):
+    """Which ids a credit reached, and which had been purged before it came."""
+
+    credited: tuple[str, ...]
+    missed: tuple[str, ...]
 
 
-def record_json(record: MemoryRecord) -> dict[str, Any]:
-    """A record but for its id as JSON values."""
-    return {
-        "text": record.text,
-        "kind": record.kind,
-        "tier": record.tier,
-        "ticker": record.ticker,
-        "scope": record.scope,
-        "event_time": iso(record.event_time),
-        "available_at": iso(record.available_at),
-        "created_at": iso(record.created_at),
-        "importance": record.importance,
-        "links": list(record.links),
-        "metadata": dict(record.metadata),
-    }
+class SessionReport(NamedTuple):
+    """Ids that the close of a session moved or removed."""
+
+    promoted: tuple[str, ...]
+    demoted: tuple[str, ...]
+    purged: tuple[str, ...]
 
 
-def record_of(identity: str, data: Mapping[str, Any]) -> MemoryRecord:
-    """The inverse of :func:`record_json`; further keys are ignored."""
-    return MemoryRecord(
-        id=identity,
-        text=data["text"],
-        kind=data["kind"],
-        tier=data["tier"],
-        ticker=data["ticker"],
-        scope=data["scope"],
-        event_time=parse_iso(data["event_time"]),
-        available_at=parse_iso(data["available_at"]),
-        created_at=parse_iso(data["created_at"]),
-        importance=data["importance"],
-        links=tuple(data["links"]),
-        metadata=data["metadata"],
-    )
+def normalised(text: str) -> str:
+    """Text as compared for sameness: Unicode NFKC, case folded, runs of white space as one blank."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def text_key(text: str, ticker: str | None) -> str:
+    """What two memories share when they are the same text about the same ticker (hex)."""
+    scope = "-" if ticker is None else f"={ticker}"
+    return hashlib.blake2b(f"{scope}\n{normalised(text)}".encode(), digest_size=16).hexdigest()
+
+
+EARLIEST_NS = 0
+LATEST_NS = to_ns(datetime.fromisoformat("2261-01-01T00:00:00+00:00"))
+"""Instants in a memory lie between these, in nanoseconds since 1970-01-01 UTC."""

@@ -1,128 +1,267 @@
-"""The durable store of memories: chromadb, one client per folder and process, one collection per tier.
-
-Writes come in batches and replace whole rows, so that writing a batch twice changes nothing.
-"""
+"""The memory on disk: chromadb, one shared client per folder, one collection per run, memory and tier."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import sqlite3
-from collections.abc import Mapping, Sequence
-from functools import cache
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from varve.errors import StorageError
+from varve.config import canonical_json
+from varve.errors import IntegrityError, StorageError
+from varve.memory.columns import Vector
 from varve.memory.config import TIERS
-from varve.memory.embedders import Embedder, Vectors
 
-SCHEMA_VERSION = 1
-_BATCH = 2000
-"""Rows per write; chromadb refuses more than a few thousand."""
+_T = TypeVar("_T")
+
+SCHEMA = 1
+"""Version of what is written; a store of a newer one is refused."""
+
+_CHUNK = 1000
+_COLLECTIONS_PER_OPENING = 16
+"""chromadb keeps about four files open per collection until its client closes; so it is opened anew then."""
 
 
-class StoredRow(NamedTuple):
-    """One memory as it lies in the store; ``state`` holds every scalar of record and tier."""
+class Row(NamedTuple):
+    """One memory as stored; ``vector`` None leaves the stored one and the text as they are."""
 
     id: str
-    tier: str
     text: str
-    vector: Vectors
-    state: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+    vector: Vector | None
 
 
-class MemoryStore:
-    """Memories of one run under one folder.
+@dataclass
+class Stored:
+    """What a store holds: its checkpoint, and rows by tier."""
 
-    Raises:
-        StorageError: if the folder cannot be opened or written, or holds memories of another embedder.
+    checkpoint: dict[str, Any]
+    rows: dict[str, list[Row]] = field(default_factory=dict)
+
+
+class _Opened:
+    """A client of one folder, with the memories that use it and the collections it has touched."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.client = folder, None
+        self.users = 0
+        self.touched: set[str] = set()
+
+    def open(self) -> Any:
+        if self.client is None:
+            import chromadb
+            from chromadb.config import Settings
+
+            self.folder.mkdir(parents=True, exist_ok=True)
+            settings = Settings(anonymized_telemetry=False)
+            self.client = chromadb.PersistentClient(path=str(self.folder), settings=settings)
+        return self.client
+
+    def close(self) -> None:
+        client, self.client = self.client, None
+        self.touched.clear()
+        if client is not None:
+            client.close()
+
+
+_lock = threading.RLock()
+_opened: dict[Path, _Opened] = {}
+
+
+class ChromaStore:
+    """One memory's collections in a folder that other memories may share.
+
+    Args:
+        folder: of chromadb's files; made when missing.
+        run_id: names the run; name: names the memory within the run.
     """
 
-    def __init__(self, folder: Path, *, run_id: str, memory: str, embedder: Embedder) -> None:
-        self._folder, self._run, self._memory, self._embedder = folder, run_id, memory, embedder
+    def __init__(self, folder: Path, run_id: str, name: str) -> None:
+        self.folder = Path(folder).resolve()
+        self.prefix = f"{_plain(run_id)}.{_plain(name)}"
+        self._closed = False
+        with _lock:
+            _opened.setdefault(self.folder, _Opened(self.folder)).users += 1
 
-    def write(self, rows: Sequence[StoredRow], removed: Mapping[str, Sequence[str]]) -> None:
-        """Put ``rows`` into their tiers and take ``removed`` (tier to ids) out of theirs."""
-        by_tier: dict[str, list[StoredRow]] = {}
-        for row in rows:
-            by_tier.setdefault(row.tier, []).append(row)
-        try:
+    def write(
+        self,
+        upserts: Mapping[str, Sequence[Row]],
+        deletes: Mapping[str, Sequence[str]],
+        checkpoint: Mapping[str, Any],
+        *,
+        replace: bool = False,
+    ) -> None:
+        """Write one batch; ``replace`` drops what is stored first.
+
+        The checkpoint is marked unfinished before and finished after, so that a write which was cut
+        short is seen on reading.
+
+        Raises:
+            StorageError: if the folder cannot be written; what was to be written may be tried again.
+        """
+        with self._client("written") as client:
+            if replace:
+                self._drop(client)
+            collections = {tier: self._collection(client, tier) for tier in TIERS}
+            first = collections[TIERS[0]]
+            first.modify(metadata={**checkpoint, "schema": SCHEMA, "state": "writing"})
             for tier in TIERS:
-                gone, fresh = list(removed.get(tier, ())), by_tier.get(tier, [])
-                if not gone and not fresh:
-                    continue
-                collection = self._collection(tier)
-                for first in range(0, len(gone), _BATCH):
-                    collection.delete(ids=gone[first : first + _BATCH])
-                for first in range(0, len(fresh), _BATCH):
-                    batch = fresh[first : first + _BATCH]
-                    collection.upsert(
-                        ids=[row.id for row in batch],
-                        embeddings=np.stack([row.vector for row in batch]),
-                        documents=[row.text for row in batch],
-                        metadatas=[{"state": json.dumps(row.state, sort_keys=True)} for row in batch],
-                    )
-        except _store_errors() as error:
-            raise self._unusable(error) from error
+                for part in _parts(deletes.get(tier, ())):
+                    collections[tier].delete(ids=list(part))
+                _put(collections[tier], upserts.get(tier, ()))
+            first.modify(metadata={**checkpoint, "schema": SCHEMA, "state": "done"})
 
-    def read(self) -> list[StoredRow]:
-        """Every memory of the run, by tier and id."""
-        rows: list[StoredRow] = []
-        try:
+    def holds(self) -> bool:
+        """Whether anything is stored under this run and name.
+
+        Raises:
+            StorageError: if the folder cannot be read.
+        """
+        if not (self.folder / "chroma.sqlite3").exists():
+            return False
+        with self._client("read") as client:
+            return self._name(TIERS[0]) in self._names(client)
+
+    def read(self) -> Stored | None:
+        """Everything stored; None where nothing is.
+
+        Raises:
+            StorageError: if the folder cannot be read.
+            IntegrityError: if the last write was cut short, or a newer version wrote it.
+        """
+        if not self.holds():
+            return None
+        with self._client("read") as client:
+            checkpoint = dict(self._collection(client, TIERS[0]).metadata or {})
+            self._check(checkpoint)
+            stored = Stored(checkpoint)
             for tier in TIERS:
-                found = self._collection(tier).get(include=["embeddings", "documents", "metadatas"])
-                every = zip(
-                    found["ids"], found["documents"], found["embeddings"], found["metadatas"], strict=True
-                )
-                rows += [
-                    StoredRow(i, tier, text, np.asarray(vector, np.float32), json.loads(meta["state"]))
-                    for i, text, vector, meta in every
-                ]
-        except _store_errors() as error:
-            raise self._unusable(error) from error
-        return sorted(rows, key=lambda row: (TIERS.index(row.tier), row.id))
+                stored.rows[tier] = _rows(self._collection(client, tier))
+            return stored
 
-    def _collection(self, tier: str) -> Any:
-        client = _client(self._folder)
-        collection = client.get_or_create_collection(
-            f"{self._run}.{self._memory}.{tier}",
-            metadata={"fingerprint": self._embedder.fingerprint, "schema": SCHEMA_VERSION},
-            configuration={"hnsw": {"space": "cosine"}},
-            embedding_function=None,
-        )
-        kept = (collection.metadata or {}).get("fingerprint", self._embedder.fingerprint)
-        if kept != self._embedder.fingerprint:
-            raise StorageError(
-                f"memories of run {self._run} were embedded by {kept!r}, not {self._embedder.fingerprint!r}",
-                mend="use the embedder of the run",
+    def close(self) -> None:
+        """Give the client back; the last memory of a folder closes it."""
+        with _lock:
+            if self._closed:
+                return
+            self._closed = True
+            shared = _opened[self.folder]
+            shared.users -= 1
+            if shared.users <= 0:
+                del _opened[self.folder]
+                shared.close()
+
+    def _check(self, checkpoint: Mapping[str, Any]) -> None:
+        schema = checkpoint.get("schema")
+        if not isinstance(schema, int) or schema > SCHEMA:
+            raise IntegrityError(
+                f"the memory store in {self.folder} has schema {schema}, this version reads up to {SCHEMA}",
+                mend="use the version that wrote it, or rebuild the memory from the run's journal",
             )
-        return collection
+        if checkpoint.get("state") != "done":
+            raise IntegrityError(
+                f"the last write of memory {self.prefix} in {self.folder} was cut short",
+                mend="rebuild the memory from the run's journal",
+            )
 
-    def _unusable(self, error: Exception) -> StorageError:
-        return StorageError(
-            f"memory store {self._folder} cannot be used: {error}",
-            mend="free disk space or set VARVE_HOME to a folder that can be written; the journal is whole",
+    def _drop(self, client: Any) -> None:
+        names = self._names(client)
+        for tier in TIERS:
+            if self._name(tier) in names:
+                client.delete_collection(self._name(tier))
+
+    @staticmethod
+    def _names(client: Any) -> set[str]:
+        return {found.name for found in client.list_collections(limit=None)}
+
+    def _name(self, tier: str) -> str:
+        return f"{self.prefix}.{tier}"
+
+    def _collection(self, client: Any, tier: str) -> Any:
+        _opened[self.folder].touched.add(self._name(tier))
+        # inner product of unit vectors is their cosine, and leaves them as they are
+        return client.get_or_create_collection(
+            self._name(tier), embedding_function=None, configuration={"hnsw": {"space": "ip"}}
         )
 
+    @contextmanager
+    def _client(self, done: str) -> Iterator[Any]:
+        with _lock:
+            shared = _opened.setdefault(self.folder, _Opened(self.folder))
+            new = sum(self._name(tier) not in shared.touched for tier in TIERS)
+            if len(shared.touched) + new > _COLLECTIONS_PER_OPENING:
+                shared.close()
+            try:
+                yield shared.open()
+            except _faults() as error:
+                shared.close()
+                raise StorageError(
+                    f"the memory store in {self.folder} cannot be {done}: {error}",
+                    mend="see that the folder can be written, the disk has room, no other process uses it",
+                ) from error
 
-@cache
-def _client(folder: Path) -> Any:
-    import chromadb
-    from chromadb.config import Settings
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return chromadb.PersistentClient(str(folder), settings=Settings(anonymized_telemetry=False))
-    except _store_errors() as error:
-        raise StorageError(
-            f"memory store {folder} cannot be opened: {error}",
-            mend="set VARVE_HOME to a folder that can be written",
-        ) from error
-
-
-def _store_errors() -> tuple[type[Exception], ...]:
+def _faults() -> tuple[type[Exception], ...]:
     from chromadb.errors import ChromaError
 
-    return (OSError, sqlite3.Error, ValueError, ChromaError)
+    return (ChromaError, OSError, sqlite3.Error, ValueError, RuntimeError)
+
+
+def _put(collection: Any, rows: Sequence[Row]) -> None:
+    whole = [row for row in rows if row.vector is not None]
+    for part in _parts(whole):
+        collection.upsert(
+            ids=[row.id for row in part],
+            embeddings=np.array([row.vector for row in part], np.float32),
+            documents=[row.text for row in part],
+            metadatas=[dict(row.metadata) for row in part],
+        )
+    for part in _parts([row for row in rows if row.vector is None]):
+        collection.update(ids=[row.id for row in part], metadatas=[dict(row.metadata) for row in part])
+
+
+def _rows(collection: Any) -> list[Row]:
+    got = collection.get(include=["embeddings", "documents", "metadatas"])
+    vectors = np.asarray(got["embeddings"], np.float32)
+    return [
+        Row(memory_id, text, metadata, vector)
+        for memory_id, text, metadata, vector in zip(
+            got["ids"], got["documents"], got["metadatas"], vectors, strict=True
+        )
+    ]
+
+
+def _parts(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    for first in range(0, len(items), _CHUNK):
+        yield items[first : first + _CHUNK]
+
+
+def _plain(name: str) -> str:
+    """A name that chromadb takes, other names giving other ones."""
+    if re.fullmatch(r"[a-zA-Z0-9](?:[a-zA-Z0-9_-]{0,98}[a-zA-Z0-9])?", name):
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+    return f"x{re.sub(r'[^a-zA-Z0-9_-]', '-', name)[:60]}-{digest}"
+
+
+def chained(chain: str, event: Sequence[Any]) -> str:
+    """SHA-256 (hex) of an event behind all before it; equal chains mean equal histories."""
+    return hashlib.sha256(f"{chain}\n{canonical_json(list(event))}".encode()).hexdigest()
+
+
+def as_json(value: Any) -> str:
+    """Canonical JSON, for a metadata field."""
+    return canonical_json(value)
+
+
+def from_json(text: str) -> Any:
+    """The inverse of :func:`as_json`."""
+    return json.loads(text)

@@ -1,0 +1,187 @@
+"""Asking a memory: exact recall, and what has become of each memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+import numpy as np
+
+from varve.clock import to_utc
+from varve.errors import UsageError
+from varve.memory.checks import check_count, check_instant, check_text, check_tiers
+from varve.memory.columns import Vector, Weights
+from varve.memory.config import MemoryConfig
+from varve.memory.embedders import Embedder, checked_vectors
+from varve.memory.records import MemoryRecord, Recalled
+from varve.memory.state import State, number_of
+from varve.types import MemoryEvent, Trace
+
+_QUERY_CHARS_KEPT = 500
+
+
+class MemoryReader:
+    """The side of a memory that changes nothing; see :class:`varve.memory.layered.LayeredMemory`."""
+
+    def __init__(self, config: MemoryConfig, embedder: Embedder, trace: Trace, name: str) -> None:
+        self.config, self.embedder, self.trace, self.name = config, embedder, trace, name
+        self._state = State(config, embedder.dimension)
+        self._weights = Weights(
+            config.similarity_weight, config.recency_weight, config.importance_weight, config.score_tie
+        )
+
+    def __len__(self) -> int:
+        return len(self._state.entries)
+
+    def recall(
+        self,
+        query: str | Vector,
+        now: datetime,
+        k: int,
+        tiers: str | Iterable[str] | None = None,
+        ticker: str | None = None,
+    ) -> dict[str, list[Recalled]]:
+        """The true top ``k`` of each tier among what was readable at ``now``, best first.
+
+        Scores of different tiers are not to be compared. Fewer than ``k`` come back only where fewer
+        exist. Scores equal within ``config.score_tie`` are ties: the newest first, then the lower id.
+
+        Args:
+            query: a text, or its vector.
+            now: UTC; a memory is found iff it was readable then.
+            k: how many per tier, at least 1.
+            tiers: which; all when None.
+            ticker: memories about it and about no ticker in particular; about anything when None.
+
+        Raises:
+            UsageError: for an empty query, a ``k`` below 1, an unknown tier, a ``now`` without zone.
+        """
+        now_ns = check_instant("now", now)
+        count, wanted = check_count(k), check_tiers(tiers)
+        vector = self._query_vector(query)
+        code = None if ticker is None else self._state.known_ticker(ticker)
+        found: dict[str, list[Recalled]] = {}
+        for tier in wanted:
+            settings, columns = self.config.tier(tier), self._state.tiers[tier]
+            ranked = columns.top(
+                vector,
+                now_ns,
+                count,
+                tau_days=settings.tau_days,
+                log_factor=settings.log_factor_per_day,
+                weights=self._weights,
+                ticker=code,
+            )
+            entries = self._state.entries
+            found[tier] = [
+                Recalled(
+                    entries[columns.ids[hit.row]].record, *hit[1:], tier
+                )  # score and its parts, in order
+                for hit in ranked
+            ]
+        self._note_recall(query, now, count, ticker, found)
+        return found
+
+    def _query_vector(self, query: str | Vector) -> Vector:
+        dimension = self.embedder.dimension
+        if isinstance(query, np.ndarray):
+            given: Vector = checked_vectors(query[None], 1, dimension, "the query")[0]
+            return given
+        check_text("the query", query, self.config.max_text_chars)
+        made: Vector = checked_vectors(self.embedder.embed([query]), 1, dimension, "the embedder")[0]
+        return made
+
+    def _note_recall(
+        self,
+        query: str | Vector,
+        now: datetime,
+        k: int,
+        ticker: str | None,
+        found: Mapping[str, list[Recalled]],
+    ) -> None:
+        shown = query[:_QUERY_CHARS_KEPT] if isinstance(query, str) else None
+        hits = {
+            tier: [[hit.record.id, *(round(part, 6) for part in hit[1:5])] for hit in hits]
+            for tier, hits in found.items()
+        }
+        data = {"memory": self.name, "query": shown, "k": k, "ticker": ticker, "found": hits}
+        self.trace.memory_events.append(MemoryEvent("recalled", "", to_utc(now), data))
+
+    def get(self, memory_id: str) -> MemoryRecord:
+        """The record of a live memory.
+
+        Raises:
+            UsageError: if the id was never given out, or its memory was purged.
+        """
+        if not self._live_or_purged(memory_id):
+            raise UsageError(
+                f"memory {memory_id} was purged", mend="look for its 'purged' event, which tells when and why"
+            )
+        return self._state.entries[memory_id].record
+
+    def tier_of(self, memory_id: str) -> str:
+        """Where a live memory lives now.
+
+        Raises:
+            UsageError: as :meth:`get`.
+        """
+        self.get(memory_id)
+        return self._state.entries[memory_id].tier
+
+    def importance_of(self, memory_id: str, now: datetime) -> float:
+        """Importance of a live memory at ``now``, in points.
+
+        Raises:
+            UsageError: as :meth:`get`.
+        """
+        self.get(memory_id)
+        return self._state.importance(self._state.entries[memory_id], check_instant("now", now))
+
+    def links_of(self, memory_id: str) -> tuple[str, ...]:
+        """What a live memory follows from, links of merged copies among them.
+
+        Raises:
+            UsageError: as :meth:`get`.
+        """
+        self.get(memory_id)
+        return self._state.entries[memory_id].links
+
+    def ids(self, tier: str | None = None) -> list[str]:
+        """Ids of live memories, in the order in which they were stored."""
+        wanted = check_tiers(tier)
+        entries = self._state.entries
+        return sorted((i for i in entries if entries[i].tier in wanted), key=lambda i: number_of(i) or 0)
+
+    def sizes(self) -> dict[str, int]:
+        """Live memories per tier."""
+        return {tier: columns.count for tier, columns in self._state.tiers.items()}
+
+    @property
+    def sessions(self) -> int:
+        """Sessions closed."""
+        return self._state.sessions
+
+    @property
+    def missed_credits(self) -> int:
+        """Credits that came after their memory had been purged."""
+        return self._state.missed_credits
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of the whole state; equal for memories that answer alike from here on."""
+        return self._state.digest()
+
+    def _live_or_purged(self, memory_id: str) -> bool:
+        """Whether a memory that was once given out is live.
+
+        Raises:
+            UsageError: if the id was never given out.
+        """
+        if memory_id in self._state.entries:
+            return True
+        number = number_of(memory_id) if isinstance(memory_id, str) else None
+        if number is None or not 1 <= number < self._state.next_number:
+            raise UsageError(
+                f"unknown memory id {memory_id!r}; {self._state.next_number - 1} ids were given out so far",
+                mend="use an id that add or recall gave",
+            )
+        return False
