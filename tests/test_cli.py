@@ -5,27 +5,7 @@ import sqlite3
 
 import pytest
 
-from varve.backtests import cli
-
 WINDOW = ("--start", "2023-03-01", "--end", "2023-04-14")
-
-
-@pytest.fixture
-def backtest(varve_home, monkeypatch, capsys):
-    """Runs the command in this process; gives exit code, standard output and standard error."""
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["backtest", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        out = capsys.readouterr()
-        assert "Traceback" not in out.err + out.out
-        return code, out.out, out.err
-
-    return run
 
 
 def stored_files(home):
