@@ -237,8 +237,8 @@ class ModelCall:
 class MemoryEvent:
     """One change or use of a memory, for the journal: enough to rebuild the memory from events alone.
 
-    ``kind`` is one of ``added``, ``merged``, ``credited``, ``promoted``, ``demoted``, ``purged``,
-    ``recalled``.
+    ``kind`` is one of ``added``, ``merged``, ``credited``, ``credit_missed``, ``promoted``,
+    ``demoted``, ``purged``, ``recalled``, ``closed``; the last two name no single memory (empty id).
     """
 
     kind: str

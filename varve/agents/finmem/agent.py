@@ -209,8 +209,8 @@ class FinMem(Trader):
         )
 
     def finish(self) -> None:
-        """Write memories that are not written yet."""
-        self.memory.flush()
+        """Write memories that are not written yet and let go of the store."""
+        self.memory.close()
 
     def _page(self, observation: Observation) -> tuple[DayPage, str, str]:
         """Take in new documents and recall; the day's page with its sections of memories and news."""
