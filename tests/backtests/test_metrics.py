@@ -34,19 +34,20 @@ def a_track(name):
     return run, track_of_records(settings["agent"], simulate(run), run)
 
 
-def replayed(run, track):
+def replayed(track):
     pnl = [e - track.equity[0] - d for e, d in zip(track.equity, track.dividends, strict=True)]
     return check_replay(
-        sessions=track.sessions, closes=track.close, fills=track.fills, events=run.data.events,
+        sessions=track.sessions, closes=track.close, fills=track.fills,
+        split_factors=track.split_factors,
         trading_pnl=pnl, initial_cash=track.equity[0],
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", RUNS)
 def test_vectorbt_replays_every_fill_to_the_ledgers_profit(name):
-    run, track = a_track(name)
+    _run, track = a_track(name)
     assert track.fills
-    assert replayed(run, track) <= 1e-9
+    assert replayed(track) <= 1e-9
 
 
 def test_dividends_of_the_journal_are_those_of_the_ledger():
@@ -62,10 +63,10 @@ def test_dividends_of_the_journal_are_those_of_the_ledger():
 
 
 def test_a_fill_that_the_ledger_did_not_book_is_an_error():
-    run, track = a_track("random")
+    _run, track = a_track("random")
     forged = [replace_price(track.fills[0]), *track.fills[1:]]
     with pytest.raises(IntegrityError, match="differ"):
-        replayed(run, replace(track, fills=forged))
+        replayed(replace(track, fills=forged))
 
 
 def replace_price(fill):

@@ -96,15 +96,18 @@ def _drawdown(axes: Axes, tracks: Sequence[Track]) -> None:
 
 
 def _price(axes: Axes, track: Track) -> None:
-    axes.plot(track.sessions, track.close, color="#374151", linewidth=1.2)
+    # On the split basis of the last session, so that a split is no cliff.
+    factor = dict(zip(track.sessions, track.split_factors, strict=True))
+    closes = np.asarray(track.close) / np.asarray(track.split_factors)
+    axes.plot(track.sessions, closes, color="#374151", linewidth=1.2)
     for sign, marker, colour, label in ((1, "^", _BUY, "buy"), (-1, "v", _SELL, "sell")):
         fills = [f for f in track.fills if f.quantity * sign > 0 and f.clipped != "cash_in_lieu"]
         axes.scatter(
             [f.session for f in fills],
-            [f.price for f in fills],
+            [f.price / factor[f.session] for f in fills],
             marker=marker, color=colour, s=34, label=f"{label} ({len(fills)})", zorder=3, linewidths=0,
         )  # fmt: skip
-    axes.legend(loc="upper left", ncols=2)
+    axes.legend(loc="best", ncols=2)
     _dates(axes)
 
 

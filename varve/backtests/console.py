@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from varve.backtests.simulation import StepRecord
 
 
+ALL_COLUMNS_WIDTH = 92
+
+
 class RunProgress:
     """A progress bar with date, position, equity and failures; prints to standard error."""
 
@@ -74,14 +77,15 @@ def print_result(folder: RunFolder, *, as_json: bool, quiet: bool) -> None:
 
 
 def _print_table(folder: RunFolder, metrics: dict[str, Any]) -> None:
-    from varve.backtests.table import rows_for_terminal
+    from varve.backtests.table import table_rows
 
     console = Console(highlight=False)
     manifest = folder.read()
     console.print(manifest["data_label"], style="bold yellow" if manifest["synthetic"] else "bold")
     table = Table(show_edge=False, pad_edge=False, header_style="bold")
-    header, rows = rows_for_terminal(metrics)
-    table.add_column(header[0])
+    # A narrow terminal shows the agent beside buy-and-hold; the report has every column.
+    header, rows = table_rows(metrics, columns=None if console.width >= ALL_COLUMNS_WIDTH else 2)
+    table.add_column(header[0], no_wrap=True)
     for name in header[1:]:
         table.add_column(name, justify="right", overflow="fold")
     for row in rows:

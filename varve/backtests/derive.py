@@ -14,7 +14,7 @@ from typing import Any
 from varve.backtests.charts import draw_charts
 from varve.backtests.inputs import read_inputs
 from varve.backtests.journal import Journal
-from varve.backtests.metrics import Track, compute_metrics
+from varve.backtests.metrics import Track, compute_metrics, split_factors
 from varve.backtests.record import RunFolder, write_atomically
 from varve.backtests.run import Prepared, find_trader, run_baseline
 from varve.backtests.settings import RunConfig, Window
@@ -107,13 +107,12 @@ def _track(
         position=[0.0, *position],
         close=bars.close[first : first + count].tolist(),
         fills=fills,
-        dividends=_dividends(prepared, sessions, [0.0, *position], fills),
+        dividends=_dividends(prepared, sessions, [0.0, *position]),
+        split_factors=split_factors(sessions, prepared.data.events),
     )
 
 
-def _dividends(
-    prepared: Prepared, sessions: list[date], position: list[float], fills: list[Fill]
-) -> list[float]:
+def _dividends(prepared: Prepared, sessions: list[date], position: list[float]) -> list[float]:
     """Cash dividends received up to each session: the position before the session's fills × amount."""
     amounts: dict[date, float] = {}
     ratios: dict[date, float] = {}
@@ -160,7 +159,7 @@ def _metrics(
             sessions=track.sessions,
             closes=track.close,
             fills=track.fills,
-            events=prepared.data.events,
+            split_factors=track.split_factors,
             trading_pnl=[
                 equity - track.equity[0] - dividends
                 for equity, dividends in zip(track.equity, track.dividends, strict=True)

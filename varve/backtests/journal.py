@@ -63,7 +63,10 @@ class Journal:
         self.path, self.run_id = path, run_id
         try:
             if read_only:
-                self._db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+                # Without a log beside it the file is whole; "immutable" then leaves no new files there.
+                whole = not path.with_name(f"{path.name}-wal").exists()
+                options = "mode=ro&immutable=1" if whole else "mode=ro"
+                self._db = sqlite3.connect(f"{path.resolve().as_uri()}?{options}", uri=True)
             else:
                 self._db = sqlite3.connect(path, isolation_level=None)
                 self._db.execute("PRAGMA journal_mode = WAL")

@@ -12,7 +12,7 @@ import numpy as np
 
 from varve.backtests.statistics import sharpe_interval
 from varve.backtests.vectorbt_adapter import return_metrics
-from varve.types import Fill
+from varve.types import CorporateEvent, Fill
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ class Track:
     close: list[float]
     fills: list[Fill]
     dividends: list[float]
+    split_factors: list[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,17 @@ class Metrics:
     def json(self) -> dict[str, Any]:
         """As JSON values; NaN and infinities become None."""
         return {name: _finite(value) for name, value in asdict(self).items()}
+
+
+def split_factors(sessions: Sequence[date], events: Sequence[CorporateEvent]) -> list[float]:
+    """Per session, the product of later splits within ``sessions``."""
+    factors = [1.0] * len(sessions)
+    for event in events:
+        if event.kind == "split" and sessions[0] < event.session <= sessions[-1]:
+            for i, session in enumerate(sessions):
+                if session < event.session:
+                    factors[i] *= event.value
+    return factors
 
 
 def session_returns(equity: Sequence[float]) -> np.ndarray:

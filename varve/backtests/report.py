@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from varve.backtests.record import RunFolder, write_atomically
-from varve.backtests.table import rows_for_terminal
+from varve.backtests.table import table_rows
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -53,7 +53,7 @@ def render_report(
     charts: Mapping[str, bytes],
 ) -> str:
     """The page as HTML text; see :func:`write_report`."""
-    header, rows = rows_for_terminal(metrics)
+    header, rows = table_rows(metrics)
     config = manifest["config"]
     agent = metrics["columns"][0]["metrics"]
     memories = _memories(memory_events)

@@ -25,13 +25,11 @@ ROWS: tuple[tuple[str, str, str], ...] = (
 ABSENT = "–"
 
 
-def rows_for_terminal(metrics: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of text from ``metrics.json``: a label, then one cell per column."""
-    columns = metrics["columns"]
-    header = ["", *(column["name"] for column in columns)]
-    rows = [
-        [label, *(_cell(column["metrics"], key, form) for column in columns)] for label, key, form in ROWS
-    ]
+def table_rows(metrics: dict[str, Any], *, columns: int | None = None) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of text from ``metrics.json``: a label, then cells of the first ``columns``."""
+    shown = metrics["columns"][:columns]
+    header = ["", *(column["name"] for column in shown)]
+    rows = [[label, *(_cell(column["metrics"], key, form) for column in shown)] for label, key, form in ROWS]
     return header, rows
 
 

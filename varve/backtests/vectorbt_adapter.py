@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from varve.errors import IntegrityError
 from varve.market.data import Floats
 from varve.types import Fill
-
-if TYPE_CHECKING:
-    from varve.types import CorporateEvent
 
 TOLERANCE = 1e-9
 """Of initial equity: how far ledger and vectorbt may lie apart."""
@@ -46,7 +42,7 @@ def check_replay(
     sessions: Sequence[date],
     closes: Sequence[float],
     fills: Sequence[Fill],
-    events: Sequence[CorporateEvent],
+    split_factors: Sequence[float],
     trading_pnl: Sequence[float],
     initial_cash: float,
 ) -> float:
@@ -54,7 +50,9 @@ def check_replay(
 
     Args:
         sessions: n sessions, bar 0 first. closes: raw closes, currency per share.
-        fills: of one instrument, in order. events: its splits are undone in quantities and prices.
+        fills: of one instrument, in order.
+        split_factors: per session, how many of the last session's shares one share is; splits are undone
+            by quantity × factor and price ÷ factor.
         trading_pnl: the ledger's equity less initial cash and dividends, currency, shape (n,).
         initial_cash: what differences are measured against.
 
@@ -64,7 +62,7 @@ def check_replay(
     Raises:
         IntegrityError: if it is above 1e-9.
     """
-    factors = _split_factors(sessions, events)
+    factors = split_factors
     rows_close, rows_size, rows_price, rows_fee, marks = [], [], [], [], []
     by_session: Mapping[date, list[Fill]] = _by_session(fills)
     for i, session in enumerate(sessions):
@@ -115,17 +113,3 @@ def _by_session(fills: Sequence[Fill]) -> dict[date, list[Fill]]:
     for fill in fills:
         grouped.setdefault(fill.session, []).append(fill)
     return grouped
-
-
-def _split_factors(sessions: Sequence[date], events: Sequence[CorporateEvent]) -> list[float]:
-    """Per session, what divides a quantity's inverse onto the split basis of the last session.
-
-    A share of session i is worth ``f`` later shares: quantity × f, price ÷ f.
-    """
-    factors = [1.0] * len(sessions)
-    for event in events:
-        if event.kind == "split" and sessions[0] < event.session <= sessions[-1]:
-            for i, session in enumerate(sessions):
-                if session < event.session:
-                    factors[i] *= event.value
-    return factors
