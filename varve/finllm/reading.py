@@ -40,7 +40,7 @@ class Rule(FrozenConfig):
     momentum_weight_without_news: float = 1.2
     outcome_weight: float = 0.05
     outcomes: int = 5
-    few_items: int = 4
+    few_items: int = 8
     mixed_below: float = 0.25
     query_words: int = 8
     early: float = 0.5

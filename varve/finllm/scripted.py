@@ -6,15 +6,17 @@ where news carry words of its list (``lexicon.toml``) and lead prices; it has no
 The rule, from the text of the prompt alone:
 
 1. Lines ``label | date | kind | text`` in marked sections are read; each text once. A news line of age a
-   days counts exp(−a ÷ 8) × its sentiment (−1 to 1, see :mod:`varve.finllm.lexicon`); older than 16 days
+   days counts exp(−a ÷ 14) × its sentiment (−1 to 1, see :mod:`varve.finllm.lexicon`); older than 16 days
    it counts nothing. A report counts a fifth of its sentiment for 90 days (10-Q) or a year (10-K).
-2. The return over the closes shown ÷ the root of the sum of their squared daily returns counts a quarter
-   (and is at most 1); without any news line it is all there is and counts whole.
-3. The last five outcomes shown each count 0.05 for their reward's sign in the direction of their action.
-4. BUY where the sum is above a threshold, SELL where it is below minus a threshold, else HOLD; a
-   risk-averse profile buys later and sells earlier.
-5. Where fewer than four news lines lean to a side it first asks ``news``; where the lines contradict
-   each other it first asks ``recall_memory`` and ``price_history``; one round, if they are bound.
+2. The return over the closes shown ÷ the root of the sum of their squared daily returns, within ±1,
+   counts 0.6.
+3. The last five outcomes shown count 0.05 each, for the sign of their reward in the direction of their
+   action.
+4. BUY where the sum is above 0.5, SELL where it is below −0.8, else HOLD; with a risk-averse profile
+   above 0.8 and below −0.5.
+5. Where fewer than eight fresh news lines lean to a side it first asks ``news`` for the last 16 days;
+   where they lean both ways and nearly cancel it first asks ``recall_memory`` and ``price_history``. One
+   round, and only where these tools are bound.
 
 A warm-up lesson is answered with the lines whose sentiment agrees with the outcome. With neither
 ``decide`` nor ``explain`` bound it says in a sentence what it would do.

@@ -36,9 +36,9 @@ from varve.finllm.session import ModelSession
 from varve.market.observation import Observation
 from varve.memory.embedders import get_embedder
 from varve.memory.layered import LayeredMemory
-from varve.memory.records import Recalled
+from varve.memory.records import NewMemory, Recalled
 from varve.strategies.base import Lesson, RunContext, Trader
-from varve.types import Action, Decision, DocumentKind, Failure, Intent, Outcome, Usage
+from varve.types import Action, Decision, Document, DocumentKind, Failure, Intent, Outcome, Usage
 
 TIER_OF_KIND: dict[DocumentKind, str] = {"news": "short", "10-Q": "mid", "10-K": "long"}
 MAX_STORED_CHARS = 20_000
@@ -86,6 +86,7 @@ class FinMem(Trader):
             run_id=context.run_id,
             name=self.name,
         )
+        self._stored_chars = min(MAX_STORED_CHARS, config.memory.max_text_chars)
         self._session = ModelSession(context.model, context.trace)
         self._system = {
             (variant, explain): system_message(config, context, variant, explain=explain)
@@ -232,21 +233,25 @@ class FinMem(Trader):
         """Store documents that became readable since the last time, each in the tier of its kind."""
         symbol, now = observation.instrument.symbol, observation.decision_at
         since = self._ingested_until or observation.previous_decision_at
-        for document in observation.view.documents(symbol, since=since):
-            text = document.text[:MAX_STORED_CHARS]
-            if not text.strip():
-                continue
-            self._document_memories[document.id] = self.memory.add(
-                text,
-                tier=TIER_OF_KIND[document.kind],
-                ticker=symbol,
-                event_time=document.event_time,
-                available_at=document.available_at,
-                now=now,
-                kind=document.kind,
-                metadata={"document": document.id, "cut": len(document.text) > MAX_STORED_CHARS},
-            )
+        documents = [
+            d for d in observation.view.documents(symbol, since=since) if d.text[: self._stored_chars].strip()
+        ]
+        stored = self.memory.add_many([self._memory_of(document) for document in documents], now=now)
+        self._document_memories.update(zip((d.id for d in documents), stored, strict=True))
         self._ingested_until = now
+
+    def _memory_of(self, document: Document) -> NewMemory:
+        # Half characters, as broken feeds have them, cannot be stored.
+        text = document.text.encode("utf-8", "replace").decode("utf-8")
+        return NewMemory(
+            text=text[: self._stored_chars],
+            tier=TIER_OF_KIND[document.kind],
+            ticker=document.symbol,
+            event_time=document.event_time,
+            available_at=document.available_at,
+            kind=document.kind,
+            metadata={"document": document.id, "cut": len(text) > self._stored_chars},
+        )
 
     def _recall_lines(self, page: DayPage, observation: Observation, query: str, tier: str) -> list[str]:
         hits = self.memory.recall(
@@ -278,7 +283,7 @@ class FinMem(Trader):
         self, text: str, kind: str, *, event_time: datetime, at: datetime, links: tuple[str, ...]
     ) -> str:
         return self.memory.add(
-            text,
+            text[: self._stored_chars],
             tier="reflection",
             ticker=self.context.instrument.symbol,
             event_time=event_time,

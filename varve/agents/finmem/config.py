@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from varve.config import FrozenConfig
 from varve.memory.config import MemoryConfig
@@ -34,6 +34,13 @@ class FinMemConfig(FrozenConfig):
     news_tokens: int = Field(default=120, ge=8)
     closes_shown: int = Field(default=10, ge=2, le=120)
     memory: MemoryConfig = Field(default_factory=lambda: MemoryConfig.build())
+
+    @field_validator("memory")
+    @classmethod
+    def _nobody_judges(cls, value: MemoryConfig) -> MemoryConfig:
+        if value.importance == "judged":
+            raise ValueError("'judged' importance needs a judge, which finmem has not; use constant or drawn")
+        return value
 
     @property
     def labels(self) -> int:

@@ -1,0 +1,100 @@
+"""Conformance of an agent: the contract of every trader, and what a language model adds to it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+
+from varve.clock import parse_iso
+from varve.errors import IntegrityError
+from varve.strategies.check import CheckedStep, Factory, ModelFactory, check_data, check_strategy, rollout
+
+REFLECTIONS = ("rationale", "outcome", "lesson")
+NONSENSE = "The moon is in the seventh house, therefore perhaps."
+
+
+class NonsenseModel(BaseChatModel):
+    """Answers everything with the same sentence, which is no reply."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "varve-nonsense"
+
+    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+        """Tools are of no use to it."""
+        return self
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(NONSENSE))])
+
+
+def check_agent(factory: Factory, *, ticker: str = "TSLA", model: ModelFactory | None = None) -> None:
+    """Raise unless the agents that ``factory`` makes hold the contract, on a sample world.
+
+    All of :func:`~varve.strategies.check.check_strategy` (prompts, replies and memory events included in
+    what must be equal), and: it cites only memories that it has; what is not yet available is never
+    recalled; a reply that cannot be used is asked again once, then fails without orders, without
+    citations and without a memory of its own.
+
+    Args:
+        factory: makes a fresh agent.
+        ticker: of the sample world.
+        model: makes the language model; the scripted one where None.
+
+    Raises:
+        IntegrityError: naming the agent, the session and what does not hold.
+    """
+    check_strategy(factory, ticker=ticker, model=model)
+    name, data = factory().name, check_data(ticker)
+    _check_memories(name, rollout(factory(), data, model=model))
+    if factory().needs_model:
+        _check_failures(name, rollout(factory(), data, model=NonsenseModel, sessions=5))
+
+
+def _check_memories(name: str, steps: list[CheckedStep]) -> None:
+    available: dict[str, datetime] = {}
+    for step in steps:
+        for event in step.memory_events:
+            if event.kind == "added":
+                available[event.memory_id] = parse_iso(event.data["available_at"])
+            elif event.kind == "merged":
+                copy = parse_iso(event.data["available_at"])
+                available[event.memory_id] = min(available[event.memory_id], copy)
+            elif event.kind == "recalled":
+                ids = [hit[0] for hits in event.data["found"].values() for hit in hits]
+                early = [one for one in ids if one not in available or available[one] > event.at]
+                if early or event.at > step.observation.decision_at:
+                    raise _broken(name, step, f"it recalled as of {event.at}, and {early} too early")
+        unknown = [one for one in step.decision.cited_memories if one not in available]
+        if unknown:
+            raise _broken(name, step, f"it cites {unknown}, which it does not have")
+
+
+def _check_failures(name: str, steps: list[CheckedStep]) -> None:
+    for step in steps:
+        decision = step.decision
+        kept = [e for e in step.memory_events if e.kind == "added" and e.data["kind"] in REFLECTIONS]
+        said = [e for e in step.memory_events if NONSENSE in str(e.data.get("text", ""))]
+        if decision.failure is None:
+            raise _broken(name, step, "nonsense was taken for a decision")
+        if decision.orders or decision.cited_memories:
+            raise _broken(name, step, "a failure carries orders or citations")
+        if len(step.model_calls) != 2 or decision.failure.attempts != 2:
+            raise _broken(name, step, f"a bad reply led to {len(step.model_calls)} calls, 2 expected")
+        if kept or said:
+            raise _broken(name, step, "a failure was stored in memory")
+
+
+def _broken(name: str, step: CheckedStep, wrong: str) -> IntegrityError:
+    return IntegrityError(f"agent {name!r} breaks the contract on {step.observation.session}: {wrong}")
