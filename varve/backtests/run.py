@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from varve import registry
@@ -100,13 +101,11 @@ def prepare(config: RunConfig) -> Prepared:
     return Prepared(config, trader_class, trader_config, data, loaded.label, window, model)
 
 
-def make_simulation(
-    prepared: Prepared, trader: Trader, trace: Trace, *, sizer_name: str | None = None
-) -> Simulation:
+def make_simulation(prepared: Prepared, trader: Trader, trace: Trace) -> Simulation:
     """The simulation of a trader under the run's data, costs, cash and fills."""
     config, data = prepared.config, prepared.data
     costs = get_costs(config.costs)
-    sizer = get_sizer(sizer_name or config.sizer)
+    sizer = get_sizer(config.sizer)
     market = MarketData({data.instrument.symbol: data})
     exchange = Exchange(
         market,
@@ -164,27 +163,36 @@ def run_backtest(
     return folder
 
 
-def simulate(prepared: Prepared, *, folder: RunFolder | None = None) -> list[StepRecord]:
-    """All steps of a run, in memory; ``folder`` is where the agent's memories are kept, None for nowhere."""
-    return list(_steps(prepared, folder))
+def simulate(prepared: Prepared) -> list[StepRecord]:
+    """All steps of a run, in memory; nothing is written."""
+    return list(steps_of(prepared, memory_folder=None, run_id="memory", trace=Trace()))
 
 
-def _simulate_into_journal(prepared: Prepared, folder: RunFolder, on_step: OnStep | None) -> None:
-    journal = Journal(folder.journal, run_id=folder.run_id)
-    try:
-        for done, record in enumerate(_steps(prepared, folder), start=1):
-            journal.append(record)
-            if on_step:
-                on_step(record, done, prepared.total_steps)
-    finally:
-        journal.close()
+def steps_of(
+    prepared: Prepared, *, memory_folder: Path | None, run_id: str, trace: Trace
+) -> Generator[StepRecord, None, None]:
+    """Steps of a run one by one, lessons first.
 
-
-def _steps(prepared: Prepared, folder: RunFolder | None) -> Any:
-    trace = Trace()
+    Args:
+        memory_folder: where the agent's memories are kept; None keeps them in this process.
+        run_id: names the memories; never enters a decision.
+        trace: takes what each step notes.
+    """
     trader = prepared.trader_class(prepared.trader_config)
     simulation = make_simulation(prepared, trader, trace)
-    trader.begin(_context(prepared, folder, trace, shorting=simulation.sizer.allows_short))
+    context = RunContext(
+        run_id=run_id,
+        instrument=prepared.data.instrument,
+        fill_rule=prepared.fill_rule,
+        seed=prepared.config.seed,
+        horizon_sessions=prepared.config.horizon_sessions,
+        shorting=simulation.sizer.allows_short,
+        trace=trace,
+        model=prepared.model,
+        memory_folder=memory_folder,
+        embedder=prepared.config.embedder,
+    )
+    trader.begin(context)
     window = prepared.window
     try:
         yield from simulation.warm_up(window.warmup_first, window.first)
@@ -193,19 +201,17 @@ def _steps(prepared: Prepared, folder: RunFolder | None) -> Any:
         trader.finish()
 
 
-def _context(prepared: Prepared, folder: RunFolder | None, trace: Trace, *, shorting: bool) -> RunContext:
-    return RunContext(
-        run_id="memory" if folder is None else folder.run_id,
-        instrument=prepared.data.instrument,
-        fill_rule=prepared.fill_rule,
-        seed=prepared.config.seed,
-        horizon_sessions=prepared.config.horizon_sessions,
-        shorting=shorting,
-        trace=trace,
-        model=prepared.model,
-        memory_folder=None if folder is None else folder.memory,
-        embedder=prepared.config.embedder,
-    )
+def _simulate_into_journal(prepared: Prepared, folder: RunFolder, on_step: OnStep | None) -> None:
+    journal = Journal(folder.journal, run_id=folder.run_id)
+    steps = steps_of(prepared, memory_folder=folder.memory, run_id=folder.run_id, trace=Trace())
+    try:
+        for done, record in enumerate(steps, start=1):
+            journal.append(record)
+            if on_step:
+                on_step(record, done, prepared.total_steps)
+    finally:
+        steps.close()
+        journal.close()
 
 
 def run_baseline(prepared: Prepared, name: str, **settings: Any) -> list[StepRecord]:

@@ -39,12 +39,12 @@ class _OneInstrument(FrozenConfig):
     def orders(self, decision: Decision, observation: Observation) -> tuple[Order, ...]:
         """The order of a decision on the observation's instrument."""
         symbol = observation.instrument.symbol
-        bar = observation.view.last_bar(symbol)
+        close = observation.view.last_close(symbol)
         actions = [intent.action for intent in decision.orders if intent.instrument.symbol == symbol]
-        if decision.failure or bar is None or not actions:
+        if decision.failure or close is None or not actions:
             return ()
         position = observation.position
-        target = self._target(actions[0], position, observation.portfolio.equity / bar.close)
+        target = self._target(actions[0], position, observation.portfolio.equity / close)
         quantity = whole_lots(target - position, observation.instrument.lot_size)
         return (Order(symbol, quantity),) if quantity else ()
 

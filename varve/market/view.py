@@ -56,6 +56,12 @@ class MarketView:
         count = self.__visible(data)
         return data.bars.bar(count - 1) if count else None
 
+    def last_close(self, symbol: str) -> float | None:
+        """The close of :meth:`last_bar`, in the instrument's currency; None before the first bar."""
+        data = self.__data[symbol]
+        count = self.__visible(data)
+        return data.close_list[count - 1] if count else None
+
     def bars(self, symbol: str, last: int | None = None) -> BarSeries:
         """The ``last`` newest bars that had ended (all when None), split-adjusted, oldest first."""
         data = self.__data[symbol]
@@ -103,7 +109,7 @@ class MarketView:
         return found if kinds is None else tuple(d for d in found if d.kind in kinds)
 
     def __visible(self, data: InstrumentData) -> int:
-        return int(np.searchsorted(data.bars.end_ns, self.__ns, side="right"))
+        return bisect.bisect_right(data.end_list_ns, self.__ns)
 
     @staticmethod
     def __split_factors(data: InstrumentData, sessions: NDArray[np.datetime64]) -> Floats | None:

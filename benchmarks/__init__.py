@@ -1,0 +1,1 @@
+"""Speed, measured: ``python -m benchmarks`` prints every figure with versions and load."""
