@@ -22,9 +22,9 @@ def test_root_link_resolves_into_the_package(name):
     "module",
     [f"varve.{room}" for room in ("api", "market", "envs", "memory", "finllm", "strategies", "agents")],
 )
-def test_exported_names_exist_and_are_sorted(module):
+def test_exported_names_exist_and_stand_once(module):
     room = import_module(module)
-    assert list(room.__all__) == sorted(room.__all__)
+    assert len(set(room.__all__)) == len(room.__all__) > 1
     for name in room.__all__:
         assert getattr(room, name) is not None
 
