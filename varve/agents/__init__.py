@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from varve.lazy import lazy
 
 if TYPE_CHECKING:
     from varve.agents.check import check_agent
@@ -14,9 +16,4 @@ _HOMES = {"DayTools": "tools", "FinMem": "finmem", "FinMemConfig": "finmem", "ch
 __all__ = ["DayTools", "FinMem", "FinMemConfig", "check_agent"]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"varve.agents has no {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"varve.agents.{_HOMES[name]}"), name)
+__getattr__ = lazy(__name__, _HOMES)

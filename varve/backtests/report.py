@@ -24,7 +24,8 @@ _READING = (
     "Returns are the ledger's, after costs, on the fills listed above; vectorbt replayed every fill and "
     "agreed with the ledger within 1e-9 of initial equity. The Sharpe interval is a 95 % interval from a "
     "prewhitened HAC standard error. It covers the luck of this window only: not the choice of agent, "
-    "prompt, ticker or dates (the random column is one draw of luck at the agent's own trading rate), and not what a model may have read about these dates in its training."
+    "prompt, ticker or dates, and not what a model may have read about these dates in its training. "
+    "The random column is one draw of luck that trades as often as the agent."
 )
 _SCRIPTED = (
     "Decisions by the scripted stand-in: a fixed rule that counts sentiment words in the prompt. "

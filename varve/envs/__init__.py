@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from varve.lazy import lazy
 
 if TYPE_CHECKING:
     from varve.envs.costs import COSTS, CostModel, get_costs
@@ -44,9 +46,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"varve.envs has no {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"varve.envs.{_HOMES[name]}"), name)
+__getattr__ = lazy(__name__, _HOMES)

@@ -5,7 +5,9 @@ Light on import: the modules that need langchain are loaded where a model is ope
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from varve.lazy import lazy
 
 if TYPE_CHECKING:
     from varve.finllm.fake import FakeModelServer
@@ -22,9 +24,4 @@ _HOMES = {
 __all__ = ["FakeModelServer", "ModelSession", "model_identity", "open_model"]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"varve.finllm has no {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"varve.finllm.{_HOMES[name]}"), name)
+__getattr__ = lazy(__name__, _HOMES)
