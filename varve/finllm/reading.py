@@ -21,8 +21,8 @@ _ITEM = re.compile(r"^(M\d+|-) \| (\d{4}-\d\d-\d\d) \| (\S+) \| (.+)$", re.MULTI
 _SESSION = re.compile(r"^Session: (\d{4}-\d\d-\d\d)", re.MULTILINE)
 _TICKER = re.compile(r"^Ticker: (\S+)", re.MULTILINE)
 _CLOSES = re.compile(r"^closes \([^)\n]*oldest first\): ([0-9.,e+ -]+)$", re.MULTILINE | re.IGNORECASE)
-_MOVED = re.compile(r"^Outcome: .* moved ([+-][0-9.]+) %", re.MULTILINE)
-_REWARD = re.compile(r": (BUY|SELL|HOLD|FLAT) was followed by .* reward ([+-][0-9.]+) %")
+_MOVED = re.compile(r"^Outcome: .* moved ([+-]\d+\.\d+) %", re.MULTILINE)
+_REWARD = re.compile(r": (BUY|SELL|HOLD|FLAT) was followed by .* reward ([+-]\d+\.\d+) %")
 _HEADLINE = re.compile(r"^(news|10-Q|10-K): (.+)$", re.MULTILINE)
 _REFLECTIONS, _REPORTS = ("rationale", "outcome", "lesson"), ("10-Q", "10-K")
 _SAME_CHARS = 200
@@ -205,11 +205,11 @@ def _read_day(text: str, page: Page) -> None:
     session, ticker = _SESSION.search(text), _TICKER.search(text)
     closes, moved = _CLOSES.search(text), _MOVED.search(text)
     if session:
-        page.session = date.fromisoformat(session.group(1))
+        page.session = _day(session.group(1))
     if ticker:
         page.ticker = ticker.group(1)
     if closes:
-        page.closes = tuple(float(number) for number in closes.group(1).split(","))
+        page.closes = tuple(_numbers(closes.group(1)))
     if moved:
         page.outcome = float(moved.group(1)) / 100
 
@@ -232,4 +232,19 @@ def _read_items(text: str, page: Page, seen: set[str]) -> None:
 @lru_cache(maxsize=20_000)
 def _item(line: tuple[str, str, str, str]) -> Item:
     label, day, kind, text = line
-    return Item("" if label == "-" else label, date.fromisoformat(day), kind, text)
+    return Item("" if label == "-" else label, _day(day), kind, text)
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _numbers(text: str) -> list[float]:
+    """The numbers of a list with commas; none where one of them is no number."""
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        return []

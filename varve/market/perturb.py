@@ -42,8 +42,8 @@ def scramble_after(data: InstrumentData, instant: datetime, *, seed: int = 0) ->
     )
     scrambled = replace(
         scrambled,
-        high=np.fmax(scrambled.high, np.fmax(scrambled.open, scrambled.close)),
-        low=np.fmin(scrambled.low, np.fmin(scrambled.open, scrambled.close)),
+        high=_widened(np.fmax, scrambled.high, scrambled, later),
+        low=_widened(np.fmin, scrambled.low, scrambled, later),
     )
     documents = tuple(
         d
@@ -57,6 +57,11 @@ def scramble_after(data: InstrumentData, instant: datetime, *, seed: int = 0) ->
         documents=documents,
         events=tuple(_other_event(e, data, instant) for e in data.events),
     )
+
+
+def _widened(outer: np.ufunc, extreme: np.ndarray, bars: BarSeries, later: np.ndarray) -> np.ndarray:
+    """Highs (lows) of later bars moved out to their opens and closes; what is missing stays missing."""
+    return np.where(later & ~np.isnan(extreme), outer(extreme, outer(bars.open, bars.close)), extreme)
 
 
 def _other_event(event: CorporateEvent, data: InstrumentData, instant: datetime) -> CorporateEvent:

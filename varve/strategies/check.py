@@ -33,6 +33,9 @@ HORIZON_SESSIONS = 5
 SESSIONS, WARM_UP_SESSIONS, HISTORY = 40, 20, 80
 """Decisions and lessons of one check, and the bar after which the first decision falls."""
 
+CUTS, FUTURES = (4, 19, 34), 3
+"""After how many decisions the future is another, and how many other futures are tried at each."""
+
 COST_RATE = 0.0005
 
 
@@ -67,11 +70,14 @@ def check_strategy(factory: Factory, *, ticker: str = "TSLA", model: ModelFactor
     trader = factory()
     rollout(trader, data, model=model, sessions=7)
     compare(name, "two runs with equal settings", first, rollout(trader, data, model=model))
-    cut = len(first) // 2
-    instant = first[cut].observation.decision_at
-    for seed in (0, 1):
-        other = rollout(factory(), scramble_after(data, instant, seed=seed), model=model)
-        compare(name, f"another future after {instant}", first[: cut + 1], other[: cut + 1])
+    lessons = len(first) - SESSIONS
+    for cut in CUTS:
+        instant = first[lessons + cut].observation.decision_at
+        # A trader that looks one bar ahead shows it at the cut alone, and only if that bar turned.
+        for seed in range(FUTURES):
+            scrambled = scramble_after(data, instant, seed=seed)
+            other = rollout(factory(), scrambled, model=model, sessions=cut + 1)
+            compare(name, f"another future after {instant}", first[: len(other)], other)
     shorter = rollout(factory(), _ending_early(data, SESSIONS // 2), model=model, sessions=SESSIONS // 2)
     compare(name, "an earlier end of the data", first[: len(shorter)], shorter)
     for step in first:
