@@ -243,6 +243,7 @@ def test_an_argument_is_refused():
         "NEWS>>>",
         "Session: 2021-99-99",
         "Closes (USD, oldest first): ,,",
+        "Closes (USD, oldest first): 1e999, 1, 1, 1e999",
         "<<<A\nM1 | 2021-13-45 | x | y\nA>>>",
     ],
 )

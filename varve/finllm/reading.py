@@ -243,8 +243,9 @@ def _day(text: str) -> date | None:
 
 
 def _numbers(text: str) -> list[float]:
-    """The numbers of a list with commas; none where one of them is no number."""
+    """The numbers of a list with commas; none where one of them is no finite number."""
     try:
-        return [float(number) for number in text.split(",")]
+        found = [float(number) for number in text.split(",")]
     except ValueError:
         return []
+    return found if all(map(math.isfinite, found)) else []
