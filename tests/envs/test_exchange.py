@@ -210,6 +210,10 @@ def test_equity_is_cash_and_positions_and_every_cent_is_explained(data, opens, m
         if ex.done:
             break
         result = ex.step((Order("X", quantity),))
+        if result.terminated:
+            assert dict(ex.portfolio.positions) == {}
+            assert ex.ledger.cash == pytest.approx(result.equity)
+            break
         for fill in result.fills:
             assert fill.quantity == int(fill.quantity)
             assert abs(fill.quantity) <= abs(quantity)

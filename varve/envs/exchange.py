@@ -3,33 +3,53 @@
 The runner, the Gymnasium environment and a paper-trading daemon are adapters over it. What happens
 inside a bar, in this order: splits, dividends, fills at the open, mark at the close. Where nothing is
 traded between decision and close (``next_close``), fills come at the close, just before the mark.
+
+A fill that is less than ordered, or no order's doing, says why in ``Fill.clipped``:
+
+- ``cash_clipped``: the account cannot pay more at the fill's price, costs included;
+- ``participation_capped``: more would be above the cost model's share of ADV;
+- ``short_not_allowed``: more than was held cannot be sold without shorting;
+- ``cash_in_lieu``: a split's fraction of a lot, paid out in cash;
+- ``ruined``: equity was gone at the close, and the position was closed there.
+
+An order of which nothing can be filled is a :class:`Rejected` with the same words, or ``below_one_lot``.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import NamedTuple
 
-import numpy as np
-
 from varve.clock import from_ns
 from varve.envs.costs import CostModel
-from varve.envs.ledger import Ledger, whole_lots
-from varve.errors import IntegrityError, NoDataError, UsageError
+from varve.envs.ledger import Ledger, from_lots, to_lots, whole_lots
+from varve.envs.tracks import Track, common_calendar, common_fill_rule, make_track, union_of_sessions
+from varve.errors import SettingError, UsageError
 from varve.market.calendars import get_calendar
-from varve.market.data import InstrumentData, MarketData
-from varve.types import CorporateEvent, Fill, FillRule, Instrument, Order, Portfolio
+from varve.market.data import MarketData
+from varve.types import Fill, FillRule, Order, Portfolio
 
 CASH_CLIPPED, CAPPED = "cash_clipped", "participation_capped"
-NO_SHORT, IN_LIEU = "short_not_allowed", "cash_in_lieu"
+NO_SHORT, BELOW_ONE_LOT = "short_not_allowed", "below_one_lot"
+IN_LIEU, RUINED = "cash_in_lieu", "ruined"
+
+
+class Rejected(NamedTuple):
+    """An order of which nothing was filled on its bar, and why; it is gone."""
+
+    symbol: str
+    session: date
+    quantity: float
+    reason: str
 
 
 class StepResult(NamedTuple):
     """What one step brought. ``equity`` in currency at the bar's close, ``reward`` its relative change.
 
-    ``terminated``: equity is gone. ``truncated``: no bar is left.
+    ``terminated``: equity is gone. ``truncated``: no bar is left. ``dividends``: received less paid on
+    this bar, in currency.
     """
 
     session: date
@@ -38,25 +58,8 @@ class StepResult(NamedTuple):
     reward: float
     terminated: bool
     truncated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Track:
-    """One instrument along the exchange's sessions; lists because Python floats are fast one by one.
-
-    ``reference`` is the price a fill on that bar starts from, ``close`` the last known close,
-    ``adv`` shares (None without volume) and ``sigma`` come from earlier bars alone.
-    """
-
-    instrument: Instrument
-    traded: list[bool]
-    reference: list[float]
-    close: list[float]
-    filled_at_ns: list[int]
-    adv: list[float | None]
-    sigma: list[float]
-    events: dict[int, list[CorporateEvent]]
-    has_volume: bool
+    dividends: float = 0.0
+    rejected: tuple[Rejected, ...] = ()
 
 
 class Exchange:
@@ -70,12 +73,15 @@ class Exchange:
         fill_rule: ``next_open``, ``next_close``, or ``same_close``, an ablation that fills at the close
             that the decision has already read; None takes the data's own.
         start, end: first and last session, both included. The first bar is over when the exchange
-            opens: it is bar 0 of the equity curve, flat.
-        shorting: whether a position may be negative; a short's value is kept within equity.
+            opens: it is bar 0 of the equity curve, flat. The last decision falls after the last bar but
+            one, and is filled and marked on the last.
+        shorting: whether a position may be negative. A fill that opens or adds is cut to where gross
+            exposure is equity; a fill that only reduces is not.
 
     Raises:
         NoDataError: if fewer than two sessions lie between start and end.
-        IntegrityError: if the instruments have different currencies.
+        IntegrityError: if the instruments have different currencies or fill rules, or an open is missing.
+        SettingError: if they trade on different calendars, or ``initial_cash`` is not above 0.
     """
 
     def __init__(
@@ -90,15 +96,16 @@ class Exchange:
         end: date | None = None,
         shorting: bool = False,
     ) -> None:
+        if not 0.0 < initial_cash < math.inf:
+            raise SettingError(f"initial cash {initial_cash} is not above 0", mend="give a positive amount")
         instruments = [data[symbol] for symbol in symbols]
-        self.fill_rule: FillRule = fill_rule or _common_fill_rule(instruments)
+        self._calendar = get_calendar(common_calendar(instruments))
+        self.fill_rule: FillRule = fill_rule or common_fill_rule(instruments)
         self.costs, self.initial_cash, self.shorting = costs, initial_cash, shorting
-        self._sessions = _union_of_sessions(instruments, start, end)
+        self._sessions = union_of_sessions(instruments, start, end)
         self._tracks = {
-            d.instrument.symbol: _track(d, self._sessions, self.fill_rule, costs) for d in instruments
+            d.instrument.symbol: make_track(d, self._sessions, self.fill_rule, costs) for d in instruments
         }
-        self._calendar = get_calendar(instruments[0].instrument.calendar)
-        self._last = len(self._sessions) - 1
         self.reset()
 
     def reset(self, *, first: int = 0, length: int | None = None) -> None:
@@ -106,10 +113,15 @@ class Exchange:
 
         ``first`` is the bar to start on and ``length`` the number of steps until ``truncated``; both
         cut episodes out of the window (for reinforcement learning).
+
+        Raises:
+            UsageError: if that leaves no step to take.
         """
         final = len(self._sessions) - 1
         if not 0 <= first < final:
             raise UsageError(f"first bar {first} is outside 0 to {final - 1}", mend="start on an earlier bar")
+        if length is not None and length < 1:
+            raise UsageError(f"an episode of {length} steps has none", mend="give a length of at least 1")
         self._index, self._first = first, first
         self._last = final if length is None else min(final, first + length)
         self.ledger = Ledger({s: t.instrument for s, t in self._tracks.items()}, self.initial_cash)
@@ -118,6 +130,7 @@ class Exchange:
         self.dividends_by_session: dict[date, float] = {}
         self._equities = [self.initial_cash]
         self._pending: dict[str, float] = {}
+        self._rejected: list[Rejected] = []
         self._ruined = False
 
     @property
@@ -134,6 +147,11 @@ class Exchange:
     def index(self) -> int:
         """Position of the last ended bar among the exchange's sessions, from 0."""
         return self._index
+
+    @property
+    def first_index(self) -> int:
+        """Position of the bar after which the first decision fell."""
+        return self._first
 
     @property
     def sessions(self) -> Sequence[date]:
@@ -156,203 +174,189 @@ class Exchange:
         return list(self._sessions[self._first : self._index + 1]), list(self._equities)
 
     def has_volume(self, symbol: str) -> bool:
-        """Whether fills of a symbol have impact and a cap."""
-        return self._tracks[symbol].has_volume
+        """Whether a fill on the next bar has impact and a cap, as far as bars so far have volume."""
+        adv = self._tracks[symbol].adv
+        return adv[min(self._index + 1, len(adv) - 1)] is not None
 
     def step(self, orders: Sequence[Order] = ()) -> StepResult:
         """Take the orders decided after the current bar, move to the next bar and fill them there.
 
-        An order for an instrument without a bar then waits for its next one; a newer order for the
-        same instrument replaces it.
+        Orders of one call for the same instrument add up. An order for an instrument without a bar then
+        waits for its next one; a newer order for the same instrument replaces it (one of 0 cancels it).
 
         Raises:
-            UsageError: if there is no next bar, or an order is for a symbol that is not traded here.
+            UsageError: if there is no next bar, or an order is for a symbol that is not traded here or
+                for no finite quantity.
         """
-        if self.done:
+        if self._ruined or self._index >= self._last:
             raise UsageError("the exchange has no next bar", mend="reset it first")
-        pending = self._pending
-        for order in orders:
-            if order.symbol not in self._tracks:
-                raise UsageError(f"order for {order.symbol!r}, which is not traded here")
-            if order.quantity:
-                pending[order.symbol] = order.quantity
+        if orders:
+            self._take(orders)
         before = self.equity
         fills: list[Fill] = []
-        if pending and self.fill_rule == "same_close":
+        pending, same_close = self._pending, self.fill_rule == "same_close"
+        if pending and same_close:
             self._fill_pending(self._index, fills)
         self._index = i = self._index + 1
+        dividends = 0.0
         for symbol, track in self._tracks.items():
             if i in track.events:
-                self._corporate_events(symbol, track, i, fills)
-        if pending and self.fill_rule != "same_close":
+                dividends += self._corporate_events(symbol, track, i, fills)
+        if pending and not same_close:
             self._fill_pending(i, fills)
-        cash, positions = self.ledger.cash, self.ledger.positions
-        equity = cash
+        equity, positions = self.ledger.cash, self.ledger.positions
         for symbol, track in self._tracks.items():
             equity += positions[symbol] * track.close[i]
         self.equity = equity
         self._equities.append(equity)
+        rejected: tuple[Rejected, ...] = ()
+        if self._rejected:
+            rejected = tuple(self._rejected)
+            self._rejected.clear()
+        if equity <= 0.0:
+            self._close_out(i, fills)
         if fills:
             self.fills.extend(fills)
-        self._ruined = equity <= 0.0
-        truncated = i >= self._last and not self._ruined
+        ruined = self._ruined
         return StepResult(
-            self._sessions[i], tuple(fills), equity, equity / before - 1.0, self._ruined, truncated
+            self._sessions[i],
+            tuple(fills),
+            equity,
+            equity / before - 1.0,
+            ruined,
+            i >= self._last and not ruined,
+            dividends,
+            rejected,
         )
 
+    def _take(self, orders: Sequence[Order]) -> None:
+        net: dict[str, float] = {}
+        for symbol, quantity in orders:
+            if symbol not in self._tracks:
+                traded = ", ".join(sorted(self._tracks))
+                raise UsageError(f"order for {symbol!r}, which is not traded here; traded: {traded}")
+            if not math.isfinite(quantity):
+                raise UsageError(f"order for {quantity} of {symbol!r}; a quantity is a finite number")
+            net[symbol] = net.get(symbol, 0.0) + quantity
+        for symbol, quantity in net.items():
+            if quantity:
+                self._pending[symbol] = quantity
+            else:
+                self._pending.pop(symbol, None)
+
     def _fill_pending(self, i: int, fills: list[Fill]) -> None:
-        for symbol in list(self._pending):
+        pending = self._pending
+        # Sales first: what they bring can be spent on the same bar.
+        for symbol in sorted(pending, key=lambda s: pending[s] > 0) if len(pending) > 1 else list(pending):
             track = self._tracks[symbol]
             if track.traded[i]:
-                fill = self._fill(symbol, track, i, self._pending.pop(symbol))
+                fill = self._fill(symbol, track, i, pending.pop(symbol))
                 if fill is not None:
                     self.ledger.apply(fill)
                     fills.append(fill)
 
-    def _fill(self, symbol: str, track: _Track, i: int, wanted: float) -> Fill | None:
-        """The fill of ``wanted`` (signed) on bar ``i``; None if nothing of it can be had."""
-        lot, reference, adv = track.instrument.lot_size, track.reference[i], track.adv[i]
-        quantity, clipped = whole_lots(wanted, lot), None
-        position = self.ledger.positions[symbol]
-        if not self.shorting and position + quantity < -lot * 1e-6:
-            quantity, clipped = -position, NO_SHORT
+    def _fill(self, symbol: str, track: Track, i: int, wanted: float) -> Fill | None:
+        """The fill of ``wanted`` (signed) on bar ``i``; None, and a rejection, if nothing can be had."""
+        lot, adv = track.instrument.lot_size, track.adv[i]
+        lots = to_lots(wanted, lot)
+        held = to_lots(self.ledger.positions[symbol], lot)
+        reason = None if lots else BELOW_ONE_LOT
+        if not self.shorting and lots < 0 and held + lots < 0:
+            lots, reason = -held, NO_SHORT
         cap = self.costs.participation_cap
-        if cap is not None and adv is not None and abs(quantity) > cap * adv:
-            quantity, clipped = whole_lots(np.copysign(cap * adv, quantity), lot), CAPPED
-        price = self._price(track, i, quantity)
-        affordable = self._affordable(quantity, position, price, lot)
-        if abs(affordable) < abs(quantity):
-            quantity, clipped = affordable, CASH_CLIPPED
-            price = self._price(track, i, quantity)
-        if not quantity:
+        if cap is not None and adv is not None and abs(lots) > (most := to_lots(cap * adv, lot)):
+            lots, reason = (most if lots > 0 else -most), CAPPED
+        quantity, price, commission = self._terms(track, i, lots)
+        # Without shorts, an account that is left with cash can afford what it did.
+        if lots and (self.shorting or self.ledger.cash < quantity * price + commission):
+            affordable = self._affordable(symbol, i, lots, held)
+            if affordable != lots:
+                lots, reason = affordable, CASH_CLIPPED
+                quantity, price, commission = self._terms(track, i, lots)
+        if not lots:
+            self._rejected.append(Rejected(symbol, self._sessions[i], wanted, reason or BELOW_ONE_LOT))
             return None
-        commission = self.costs.commission(abs(quantity), price)
-        filled_at = from_ns(track.filled_at_ns[i])
-        return Fill(symbol, self._sessions[i], filled_at, quantity, reference, price, commission, clipped)
+        at, reference = track.filled_at[i], track.reference[i]
+        return Fill(symbol, self._sessions[i], at, quantity, reference, price, commission, reason)
 
-    def _price(self, track: _Track, i: int, quantity: float) -> float:
-        adv = track.adv[i]
+    def _terms(self, track: Track, i: int, lots: int) -> tuple[float, float, float]:
+        """Signed quantity, price per share and commission of a fill of ``lots`` on bar ``i``."""
+        quantity, adv = from_lots(lots, track.instrument.lot_size), track.adv[i]
         slip = self.costs.half_spread(has_volume=adv is not None)
         if adv:
             slip += self.costs.impact_coefficient * track.sigma[i] * (abs(quantity) / adv) ** 0.5
         # A price stays positive however large the order.
-        return track.reference[i] * (1.0 + slip if quantity > 0 else max(1.0 - slip, 1e-6))
+        price = track.reference[i] * (1.0 + slip if quantity > 0 else max(1.0 - slip, 1e-6))
+        return quantity, price, self.costs.commission(abs(quantity), price)
 
-    def _affordable(self, quantity: float, position: float, price: float, lot: float) -> float:
-        """``quantity`` cut to what leaves no debt when long, and no short above the equity."""
-        reducing = -position if position * quantity < 0 else 0.0
-        if abs(quantity) <= abs(reducing):
-            return quantity
-        rate = self.costs.commission_bps * 1e-4
-        per_share, minimum = self.costs.commission_per_share, self.costs.commission_minimum
-        if quantity > 0:
-            budget = self.ledger.cash
-            room = min(budget / (price * (1 + rate) + per_share), (budget - minimum) / price)
-            return max(reducing, min(quantity, whole_lots(max(room, 0.0), lot)))
-        # Selling from q to below 0: the short may be worth what the account is worth at this price.
-        worth = self.ledger.cash + position * price - minimum
-        room = max(worth, 0.0) / (price * (1 + rate) + per_share)
-        allowed = whole_lots(max(room - max(-position, 0.0), 0.0), lot) + max(position, 0.0)
-        return max(quantity, -allowed) if allowed else 0.0
+    def _shortfall(self, symbol: str, i: int, lots: int, held: int) -> float | None:
+        """None if a fill of ``lots`` leaves gross exposure within equity; else the cash it would leave.
 
-    def _corporate_events(self, symbol: str, track: _Track, i: int, fills: list[Fill]) -> None:
+        Longs + shorts ≤ equity is the same as cash ≥ 2 × shorts: for a long-only account, no debt.
+        """
+        track = self._tracks[symbol]
+        quantity, price, commission = self._terms(track, i, lots)
+        # To the bit what the ledger will do, so that an affordable fill never leaves a debt of 1e-12.
+        cash = self.ledger.cash - (quantity * price + commission)
+        shorts = max(0.0, -from_lots(held + lots, track.instrument.lot_size)) * track.reference[i]
+        if len(self._tracks) > 1:
+            for other, its in self._tracks.items():
+                if other != symbol and (position := self.ledger.positions[other]) < 0.0:
+                    # What is known when this fills: its own price on this bar, else its last close.
+                    shorts -= position * (its.reference[i] if its.traded[i] else its.close[i])
+        return None if cash >= 2.0 * shorts else cash
+
+    def _affordable(self, symbol: str, i: int, lots: int, held: int) -> int:
+        """``lots`` cut to the most that leaves gross exposure within equity; what only reduces is not cut.
+
+        But a sale that brings less than its commission, with no cash to pay it, is not made.
+        """
+        cash = self._shortfall(symbol, i, lots, held)
+        if cash is None:
+            return lots
+        closing = min(abs(lots), abs(held)) if held * lots < 0 else 0
+        if closing == abs(lots):
+            return lots if lots > 0 or cash >= self.ledger.cash else 0
+        sign = 1 if lots > 0 else -1
+        fits, breaks = closing, abs(lots)
+        while breaks - fits > 1:
+            middle = (fits + breaks) // 2
+            if self._shortfall(symbol, i, sign * middle, held) is None:
+                fits = middle
+            else:
+                breaks = middle
+        return sign * fits
+
+    def _corporate_events(self, symbol: str, track: Track, i: int, fills: list[Fill]) -> float:
+        """Apply splits and dividends of bar ``i``; returns what dividends brought, in currency."""
+        received, session, lot = 0.0, self._sessions[i], track.instrument.lot_size
         for event in track.events[i]:
             if event.kind == "dividend":
-                amount = self.ledger.dividend(symbol, event.value)
-                if amount:
-                    session = self._sessions[i]
-                    self.dividends_by_session[session] = self.dividends_by_session.get(session, 0.0) + amount
+                received += self.ledger.dividend(symbol, event.value)
                 continue
             if symbol in self._pending:
-                self._pending[symbol] = whole_lots(
-                    self._pending[symbol] * event.value, track.instrument.lot_size
-                )
+                self._pending[symbol] = whole_lots(self._pending[symbol] * event.value, lot)
             remainder = self.ledger.split(symbol, event.value)
             if remainder:
-                price = track.reference[i]
-                at = from_ns(track.filled_at_ns[i])
-                paid_out = Fill(symbol, self._sessions[i], at, -remainder, price, price, 0.0, IN_LIEU)
+                price, at = track.reference[i], track.filled_at[i]
+                paid_out = Fill(symbol, session, at, -remainder, price, price, 0.0, IN_LIEU)
                 self.ledger.apply(paid_out)
                 fills.append(paid_out)
+        if received:
+            self.dividends_by_session[session] = self.dividends_by_session.get(session, 0.0) + received
+        return received
 
+    def _close_out(self, i: int, fills: list[Fill]) -> None:
+        """Equity is gone: close every position at the close that says so, at no cost, and end.
 
-def _common_fill_rule(instruments: Sequence[InstrumentData]) -> FillRule:
-    rules = sorted({data.provenance.fill_rule for data in instruments})
-    if len(rules) != 1:
-        raise IntegrityError(
-            f"instruments fill by different rules: {', '.join(rules)}", mend="give fill_rule explicitly"
-        )
-    return rules[0]
-
-
-def _union_of_sessions(
-    instruments: Sequence[InstrumentData], start: date | None, end: date | None
-) -> list[date]:
-    every = np.unique(np.concatenate([data.bars.sessions for data in instruments]))
-    sessions: list[date] = every.astype(object).tolist()
-    inside = [s for s in sessions if (start is None or s >= start) and (end is None or s <= end)]
-    if len(inside) < 2:
-        raise NoDataError(
-            f"{len(inside)} sessions between {start} and {end}; an exchange needs at least 2",
-            mend="give a longer window",
-        )
-    return inside
-
-
-def _track(data: InstrumentData, sessions: Sequence[date], rule: FillRule, costs: CostModel) -> _Track:
-    bars = data.bars
-    if rule == "next_open" and not bars.has_opens:
-        raise IntegrityError(
-            f"{data.instrument.symbol} has bars without an open; an open is never made up",
-            mend="use fill_rule next_close",
-        )
-    wanted = np.array(sessions, dtype="datetime64[D]")
-    position = np.searchsorted(bars.sessions, wanted, side="right") - 1
-    traded = (position >= 0) & (bars.sessions[np.maximum(position, 0)] == wanted)
-    at = np.maximum(position, 0)
-    at_open = rule == "next_open"
-    adv, sigma = _activity(data, costs.adv_sessions)
-    events: dict[int, list[CorporateEvent]] = {}
-    for event in data.events:
-        # An event on a day without a bar takes effect with the next one.
-        index = int(np.searchsorted(wanted, np.datetime64(event.session)))
-        if 0 < index < len(sessions):
-            events.setdefault(index, []).append(event)
-    for listed in events.values():
-        listed.sort(key=lambda event: event.kind, reverse=True)
-    has_volume = not bool(np.isnan(bars.volume).all())
-    return _Track(
-        instrument=data.instrument,
-        traded=traded.tolist(),
-        reference=(bars.open if at_open else bars.close)[at].tolist(),
-        close=bars.close[at].tolist(),
-        filled_at_ns=(bars.start_ns if at_open else bars.end_ns)[at].tolist(),
-        adv=[None if np.isnan(value) else float(value) for value in adv[at]],
-        sigma=sigma[at].tolist(),
-        events=events,
-        has_volume=has_volume,
-    )
-
-
-def _activity(data: InstrumentData, sessions: int) -> tuple[np.ndarray, np.ndarray]:
-    """Per bar, ADV (shares, NaN without volume) and σ of daily returns over the bars before it."""
-    bars, n = data.bars, len(data.bars)
-    ratio = np.ones(n)
-    for event in data.events:
-        if event.kind == "split":
-            ratio[bars.sessions == np.datetime64(event.session)] *= event.value
-    returns = np.zeros(n)
-    returns[1:] = bars.close[1:] * ratio[1:] / bars.close[:-1] - 1.0
-    # Volumes on the split basis of the last bar, and back on each bar's own at the end.
-    basis = np.cumprod(ratio)
-    adv, sigma = np.full(n, np.nan), np.zeros(n)
-    volume = bars.volume / basis
-    for i in range(1, n):
-        window = volume[max(0, i - sessions) : i]
-        known = window[~np.isnan(window)]
-        if len(known) and known.mean() > 0:
-            adv[i] = known.mean() * basis[i]
-        past = returns[max(1, i - sessions) : i]
-        if len(past) >= 2:
-            sigma[i] = past.std(ddof=1)
-    return adv, sigma
+        The loss beyond zero stays on the account as it is.
+        """
+        self._ruined = True
+        self._pending.clear()
+        for symbol, track in self._tracks.items():
+            quantity, close = -self.ledger.positions[symbol], track.close[i]
+            if quantity:
+                at = from_ns(track.ended_at_ns[i])
+                fill = Fill(symbol, self._sessions[i], at, quantity, close, close, 0.0, RUINED)
+                self.ledger.apply(fill)
+                fills.append(fill)

@@ -45,6 +45,8 @@ class _OneInstrument(FrozenConfig):
             return ()
         position = observation.position
         target = self._target(actions[0], position, observation.portfolio.equity / close)
+        if target == position:
+            return ()
         quantity = whole_lots(target - position, observation.instrument.lot_size)
         return (Order(symbol, quantity),) if quantity else ()
 

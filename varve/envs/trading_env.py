@@ -1,7 +1,12 @@
-"""A Gymnasium environment over the exchange, registered as ``varve/Trading-v0``."""
+"""A Gymnasium environment over the exchange, registered as ``varve/Trading-v0``.
+
+``gymnasium.make("varve.envs.trading_env:varve/Trading-v0", ticker="TSLA")`` imports this module first;
+after ``import varve.envs.trading_env`` the plain name does.
+"""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import gymnasium as gym
@@ -11,9 +16,12 @@ from gymnasium import spaces
 from varve.envs.costs import CostModel, get_costs
 from varve.envs.exchange import Exchange
 from varve.envs.sizing import AllIn, Sizer
+from varve.envs.tracks import split_ratios
 from varve.errors import SettingError
+from varve.market.calendars import get_calendar
 from varve.market.data import Floats, InstrumentData, MarketData
 from varve.market.observation import Observation
+from varve.market.view import MarketView
 from varve.types import Action, Decision, FillRule, Intent
 
 ACTIONS = (Action.HOLD, Action.BUY, Action.SELL, Action.FLAT)
@@ -39,6 +47,9 @@ class TradingEnv(gym.Env[np.ndarray, np.int64]):
         episode_sessions: length of an episode, starting at a random bar; None plays all bars from the
             first possible one.
         text_observations: put the text that an agent reads into ``info["observation"]``.
+
+    Raises:
+        SettingError: if ``lookback`` or ``episode_sessions`` does not fit the data.
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012 (Gymnasium's own convention)
@@ -59,9 +70,16 @@ class TradingEnv(gym.Env[np.ndarray, np.int64]):
             raise SettingError(
                 f"lookback {lookback} does not fit {len(data.bars)} bars", mend="give a shorter lookback"
             )
+        most = len(data.bars) - 1 - lookback
+        if episode_sessions is not None and not 1 <= episode_sessions <= most:
+            raise SettingError(
+                f"episode_sessions {episode_sessions} is outside 1 to {most}, the bars after the lookback",
+                mend="give a shorter episode, or more data",
+            )
         self._sizer = sizer or AllIn()
         self._symbol, self._instrument = data.instrument.symbol, data.instrument
         self._market = MarketData({self._symbol: data})
+        self._calendar = get_calendar(data.instrument.calendar)
         self.exchange = Exchange(
             self._market,
             (self._symbol,),
@@ -75,6 +93,8 @@ class TradingEnv(gym.Env[np.ndarray, np.int64]):
         self._closes: list[float] = data.bars.close.tolist()
         self._decisions = [Decision((Intent(self._instrument, action),)) for action in ACTIONS]
         self._entry_equity = initial_cash
+        self._dates = [session.isoformat() for session in self.exchange.sessions]
+        self._views: dict[int, tuple[datetime, MarketView]] = {}
         self.action_space = spaces.Discrete(len(ACTIONS))
         self.observation_space = spaces.Box(-_CLIP, _CLIP, (lookback + 3,), np.float32)
 
@@ -84,7 +104,7 @@ class TradingEnv(gym.Env[np.ndarray, np.int64]):
         """Start a flat episode; with ``episode_sessions`` on a random bar drawn from ``np_random``."""
         super().reset(seed=seed)
         first, last = self._lookback, len(self._closes) - 1
-        if self._episode is not None and last - self._episode > first:
+        if self._episode is not None:
             first = int(self.np_random.integers(first, last - self._episode + 1))
         self.exchange.reset(first=first, length=self._episode)
         self._entry_equity = self.exchange.initial_cash
@@ -111,16 +131,25 @@ class TradingEnv(gym.Env[np.ndarray, np.int64]):
 
     def _observation(self) -> Observation:
         exchange = self.exchange
-        decision_at = exchange.decision_at
+        index = exchange.index
+        decision_at, view = self._seen(index)
         return Observation(
-            step=exchange.index,
+            step=index - exchange.first_index,
             instrument=self._instrument,
             session=exchange.session,
             decision_at=decision_at,
-            previous_decision_at=None,
-            view=self._market.as_of(decision_at),
+            previous_decision_at=self._seen(index - 1)[0] if index else None,
+            view=view,
             portfolio=exchange.portfolio,
         )
+
+    def _seen(self, index: int) -> tuple[datetime, MarketView]:
+        """The decision after bar ``index`` and its view; kept, as every episode comes by again."""
+        found = self._views.get(index)
+        if found is None:
+            decision_at = self._calendar.decision_at(self.exchange.sessions[index])
+            found = self._views[index] = decision_at, self._market.as_of(decision_at)
+        return found
 
     def _observe(self) -> np.ndarray:
         exchange = self.exchange
@@ -135,7 +164,7 @@ class TradingEnv(gym.Env[np.ndarray, np.int64]):
 
     def _info(self) -> dict[str, Any]:
         exchange = self.exchange
-        info: dict[str, Any] = {"session": exchange.session.isoformat(), "equity": exchange.equity}
+        info: dict[str, Any] = {"session": self._dates[exchange.index], "equity": exchange.equity}
         if self._text:
             info["observation"] = self._observation().text()
         return info
@@ -155,10 +184,7 @@ def make_env(ticker: str = "TSLA", *, world: str = "default", seed: int = 0, **s
 def _features(data: InstrumentData, lookback: int) -> Floats:
     """Per bar, what the observation holds of the market; the last two columns stay 0. Bars so far only."""
     bars, n = data.bars, len(data.bars)
-    ratio = np.ones(n)
-    for event in data.events:
-        if event.kind == "split":
-            ratio[bars.sessions == np.datetime64(event.session)] *= event.value
+    ratio = split_ratios(data)
     returns = np.zeros(n)
     returns[1:] = np.log(bars.close[1:] * ratio[1:] / bars.close[:-1])
     table = np.zeros((n, lookback + 3), dtype=np.float32)
