@@ -43,7 +43,7 @@ def test_the_sign_of_the_reward_is_the_credit_of_what_was_cited(reward, position
 
 def test_no_position_no_credit():
     agent, _, trace, news_id = decided()
-    agent.learn(outcome(2, reward=0.0, position=0.0, cited=[news_id]))
+    agent.learn(outcome(2, reward=0.02, position=0.0, cited=[news_id]))
     assert credits(trace) == []
     assert len(added(trace, "outcome")) == 1
 

@@ -44,6 +44,7 @@ def everything(seen: MarketView) -> dict[str, Any]:
             "provenance": seen.provenance(symbol),
             "bar_count": seen.bar_count(symbol),
             "last_bar": seen.last_bar(symbol),
+            "last_close": seen.last_close(symbol),
             "bars": [plain(seen.bars(symbol, n)) for n in (None, 0, 1, 5)],
             "closes": [seen.closes(symbol, n).tolist() for n in (None, 0, 1, 5)],
             "documents": documents,
@@ -57,7 +58,7 @@ def test_every_method_is_in_the_comparison(make_data: MakeData) -> None:
     data = make_data()
     public = {name for name in dir(MarketView) if not name.startswith("_")}
     compared = everything(view(data, datetime(2020, 9, 1, tzinfo=UTC)))
-    inner = {"bars", "closes", "documents", "bar_count", "last_bar", "instrument", "provenance"}
+    inner = {"bars", "closes", "documents", "bar_count", "last_bar", "last_close", "instrument", "provenance"}
     assert inner <= set(compared["ACME"])
     assert public == inner | {"symbols", "instant"}
 
