@@ -7,6 +7,7 @@ become known, then :meth:`Trader.decide`; and :meth:`Trader.finish` once.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -69,7 +70,7 @@ class Lesson:
         return self.present.decision_at
 
 
-class Trader:
+class Trader(ABC):
     """Base of strategies and agents; override :meth:`decide` at least.
 
     ``Config`` is the class of the trader's own settings (``--set key=value``); ``needs_model`` tells
@@ -95,13 +96,13 @@ class Trader:
     def learn(self, outcome: Outcome) -> None:
         """The outcome of an earlier decision has become known."""
 
+    @abstractmethod
     def decide(self, observation: Observation) -> Decision:
         """Decide from what is visible.
 
         Raises:
             ModelTransportError: if the model cannot be reached; no decision is recorded then.
         """
-        raise NotImplementedError
 
     def finish(self) -> None:
         """The run is over; write what is held back."""
