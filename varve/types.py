@@ -221,7 +221,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class ModelCall:
-    """One exchange with the language model, exactly as it went, for the journal."""
+    """One exchange with the language model, exactly as it went, for the journal.
+
+    ``cached`` tells that the reply came from the reply cache or a journal; ``usage`` is then what it
+    cost when it was made.
+    """
 
     stage: str
     messages: tuple[Mapping[str, Any], ...]
@@ -231,6 +235,7 @@ class ModelCall:
     attempt: int
     seconds: float
     cut_items: int = 0
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)

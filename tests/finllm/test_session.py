@@ -83,6 +83,7 @@ def test_a_call_is_recorded_as_it_went() -> None:
         "tool_calls": [{"id": "call00200", "name": "decide", "args": {"action": "BUY"}}],
         "invalid_tool_calls": [],
         "finish_reason": "tool_calls",
+        "refusal": None,
     }
     assert noted.usage == Usage(11, 7, 1)
     assert (noted.attempt, noted.cut_items, noted.seconds) == (1, 3, 2.5)

@@ -49,6 +49,8 @@ class ScriptedModel(BaseChatModel):
     """The rule above as a langchain chat model that binds tools. ``seed`` names a run and changes nothing."""
 
     seed: int = 0
+    cache: bool = False
+    """Never in the reply cache: the rule is quicker than a look-up."""
 
     @property
     def _llm_type(self) -> str:

@@ -20,7 +20,7 @@ from langsmith.run_helpers import tracing_context
 from varve.clock import stopwatch
 from varve.errors import ModelError, ModelTransportError
 from varve.finllm.faults import Fault, fault_of, hide, mend_of, secrets_of
-from varve.finllm.replies import finish_reason
+from varve.finllm.source import Answered, Asked, ReplySource, message_of, reply_json
 from varve.types import ModelCall, Trace, Usage
 
 MAX_WAIT_S = 30.0
@@ -42,6 +42,7 @@ class ModelSession:
             asks for (``Retry-After``) is kept up to 30 s.
         sleep: waits that many seconds; ``time.sleep`` where None.
         watch: a monotonic clock in seconds, for the timings in the trace only.
+        replies: asked before the model (the reply cache, a run's journal); None where there is none.
     """
 
     def __init__(
@@ -53,11 +54,14 @@ class ModelSession:
         backoff: Callable[[int], float] = doubling,
         sleep: Callable[[float], None] | None = None,
         watch: Callable[[], float] = stopwatch,
+        replies: ReplySource | None = None,
     ) -> None:
         self.model, self.trace = model, trace
         self._tries, self._backoff, self._watch = tries, backoff, watch
         self._sleep = time.sleep if sleep is None else sleep
         self._secrets = secrets_of(model)
+        self._replies = replies
+        self._unkept: tuple[Asked, Answered] | None = None
 
     def invoke(
         self,
@@ -84,23 +88,51 @@ class ModelSession:
             ModelError: at once for a fault that another try does not mend.
         """
         schemas = tuple(convert_to_openai_tool(tool) for tool in tools)
-        reply, seconds = self._tried(messages, schemas)
-        reply = self._settled(reply, len(messages))
-        plain = convert_to_openai_messages(list(messages))
-        assert isinstance(plain, list)
+        asked = self._asked(messages, schemas, stage, attempt)
+        found = None if self._replies is None else self._replies.find(asked)
+        if found is None:
+            reply, seconds = self._tried(messages, schemas)
+            reply = self._settled(reply, len(messages))
+        else:
+            reply, seconds = message_of(found), 0.0
+        answered = Answered(reply_json(reply), _usage(reply))
+        self._unkept = (asked, answered) if found is None else None
         self.trace.model_calls.append(
             ModelCall(
                 stage=stage,
-                messages=tuple(_plain(message, self._secrets) for message in plain),
-                tools=tuple(_plain(schema, self._secrets) for schema in schemas),
-                reply=reply_json(reply),
-                usage=_usage(reply),
+                messages=asked.messages,
+                tools=asked.tools,
+                reply=answered.reply,
+                usage=answered.usage,
                 attempt=attempt,
                 seconds=seconds,
                 cut_items=cut_items,
+                cached=found is not None,
             )
         )
         return reply
+
+    def accept(self) -> None:
+        """The latest reply could be used: it may serve other runs. A reply never accepted never does."""
+        if self._replies is not None and self._unkept is not None:
+            self._replies.keep(*self._unkept)
+        self._unkept = None
+
+    def _asked(
+        self,
+        messages: Sequence[BaseMessage],
+        schemas: tuple[dict[str, Any], ...],
+        stage: str,
+        attempt: int,
+    ) -> Asked:
+        plain = convert_to_openai_messages(list(messages))
+        assert isinstance(plain, list)
+        return Asked(
+            stage,
+            attempt,
+            tuple(_plain(message, self._secrets) for message in plain),
+            tuple(_plain(schema, self._secrets) for schema in schemas),
+        )
 
     def _tried(
         self, messages: Sequence[BaseMessage], schemas: tuple[dict[str, Any], ...]
@@ -160,21 +192,6 @@ class ModelSession:
     @property
     def _name(self) -> str:
         return f"the model {self.model.name or self.model._llm_type}"
-
-
-def reply_json(reply: AIMessage) -> dict[str, Any]:
-    """A reply as plain JSON for the journal: content, tool calls, bad tool calls, finish reason."""
-    return {
-        "content": reply.content,
-        "tool_calls": [
-            {"id": call["id"], "name": call["name"], "args": call["args"]} for call in reply.tool_calls
-        ],
-        "invalid_tool_calls": [
-            {key: call.get(key) for key in ("id", "name", "args", "error")}
-            for call in reply.invalid_tool_calls
-        ],
-        "finish_reason": finish_reason(reply),
-    }
 
 
 def _usage(reply: AIMessage) -> Usage:

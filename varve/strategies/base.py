@@ -20,6 +20,8 @@ from varve.types import Action, Decision, FillRule, Instrument, Intent, Outcome,
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
+    from varve.finllm.source import ReplySource
+
 
 @dataclass(frozen=True)
 class RunContext:
@@ -36,6 +38,7 @@ class RunContext:
         model: the language model, None for traders that need none.
         memory_folder: where memories are kept on disk; None keeps them in this process only.
         embedder: name of the registered embedder.
+        replies: where replies made before come from; hand it to the model session.
     """
 
     run_id: str
@@ -48,6 +51,7 @@ class RunContext:
     model: BaseChatModel | None = None
     memory_folder: Path | None = None
     embedder: str = "hashing"
+    replies: ReplySource | None = None
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ class FinMem(Trader):
             name=self.name,
         )
         self._stored_chars = min(MAX_STORED_CHARS, config.memory.max_text_chars)
-        self._session = ModelSession(context.model, context.trace)
+        self._session = ModelSession(context.model, context.trace, replies=context.replies)
         self._system = {
             (variant, explain): system_message(config, context, variant, explain=explain)
             for variant in ("risk_seeking", "risk_averse")

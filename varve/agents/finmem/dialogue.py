@@ -65,6 +65,7 @@ class Dialogue(Generic[Reply]):
             found = self.parse(message)
             if isinstance(found, ToolRequests):
                 if self.tools is not None and rounds < self.max_rounds:
+                    self.session.accept()
                     rounds += 1
                     said.append(message)
                     said += self._answers(self.tools, found, asked)
@@ -74,6 +75,7 @@ class Dialogue(Generic[Reply]):
                     f"another question after {rounds} of at most {self.max_rounds} rounds; decide now",
                 )
             if not isinstance(found, Failure):
+                self.session.accept()
                 return Talk(found, tuple(asked))
             if attempt:
                 return Talk(replace(found, attempts=attempt + 1), tuple(asked))
