@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from varve.errors import UsageError, VarveError
+
+if TYPE_CHECKING:
+    from varve.backtests.record import RunFolder
 
 app = typer.Typer(
     name="backtest",
@@ -20,6 +25,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Import, pull and look at stored prices and news.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+cache_app = typer.Typer(help="The replies of language models, kept between runs.", no_args_is_help=True)
+app.add_typer(cache_app, name="cache")
 
 LISTED = ("agents", "strategies", "llms", "embedders", "sources")
 
@@ -94,12 +101,17 @@ def run(
     bundle: Annotated[
         bool, typer.Option("--bundle/--no-bundle", help="Keep the facts that were seen in the run folder.")
     ] = True,
+    cache: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Take replies from the reply cache, and keep new ones.")
+    ] = True,
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped.")
+    ] = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Run one backtest and write its report."""
     from varve.backtests import console
-    from varve.backtests.run import run_backtest
 
     given = {
         "agent": agent, "ticker": ticker, "start": _day(start), "end": _day(end),
@@ -110,13 +122,57 @@ def run(
     settings = _settings(setting or [])
     if profile is not None:
         settings["profile"] = profile
-    built = _run_config(config, {k: v for k, v in given.items() if v is not None}, settings)
+    start_it = _start_of_run(config, given, settings, resume=resume, bundle=bundle, cache=cache)
     if json_ or quiet:
-        folder = run_backtest(built, bundle=bundle)
+        folder = start_it()
     else:
         with console.RunProgress() as progress:
-            folder = run_backtest(built, bundle=bundle, on_start=progress.on_start, on_step=progress.on_step)
+            folder = start_it(on_start=progress.on_start, on_step=progress.on_step)
     console.print_result(folder, as_json=json_, quiet=quiet)
+
+
+def _start_of_run(
+    file: Path | None,
+    options: dict[str, Any],
+    settings: dict[str, Any],
+    *,
+    resume: str | None,
+    bundle: bool,
+    cache: bool,
+) -> Callable[..., RunFolder]:
+    """A new run, or an old one to go on with."""
+    given = {name: value for name, value in options.items() if value is not None}
+    if resume is None:
+        from varve.backtests import console
+        from varve.backtests.run import run_backtest
+
+        built = _run_config(file, given, settings)
+        console.offer_unfinished(built)
+        return partial(run_backtest, built, bundle=bundle, use_cache=cache)
+    from varve.backtests.record import find_run
+    from varve.backtests.replay import resume_run
+
+    merged = _merged(file, given, settings)
+    return partial(resume_run, find_run(resume), given=merged, use_cache=cache)
+
+
+@app.command()
+def replay(
+    run: Annotated[str, typer.Argument(help="A run's id, the start of one, its folder, or: latest")],
+    json_: Json = False,
+) -> None:
+    """Do a run again with its recorded replies, and find every step and the run digest the same."""
+    from varve.backtests import console
+    from varve.backtests.record import find_run
+    from varve.backtests.replay import replay_run
+
+    folder = find_run(run)
+    if json_:
+        replayed = replay_run(folder)
+    else:
+        with console.RunProgress() as progress:
+            replayed = replay_run(folder, on_start=progress.on_start, on_step=progress.on_step)
+    console.print_replayed(folder, replayed, as_json=json_)
 
 
 @app.command()
@@ -193,15 +249,59 @@ def data_show(ticker: Annotated[str, typer.Argument(help="A stored or sample tic
     print_ticker(ticker)
 
 
+@cache_app.command("stats")
+def cache_stats() -> None:
+    """Replies and tokens kept, by model."""
+    from varve.backtests.cache_commands import print_stats
+
+    print_stats()
+
+
+@cache_app.command("prune")
+def cache_prune(
+    model: Annotated[str | None, typer.Option(help="Of this model, as in: backtest cache stats")] = None,
+    before: Day = None,
+    everything: Annotated[bool, typer.Option("--all", help="All replies.")] = False,
+) -> None:
+    """Delete replies of a model, or made before a day, or all."""
+    from varve.backtests.cache_commands import prune
+
+    prune(model=model, before=_day(before), everything=everything)
+
+
+@cache_app.command("export")
+def cache_export(
+    file: Annotated[Path, typer.Argument(help="The file to write: JSON lines.")],
+    run: Annotated[str | None, typer.Option(help="Only the replies that this run used.")] = None,
+) -> None:
+    """Write the replies to a file, to publish or to move them."""
+    from varve.backtests.cache_commands import export
+
+    export(file, run)
+
+
+@cache_app.command("import")
+def cache_import(file: Annotated[Path, typer.Argument(help="Made by: backtest cache export")]) -> None:
+    """Add an exported file's replies to the cache; what is there stays."""
+    from varve.backtests.cache_commands import import_file
+
+    import_file(file)
+
+
 def _run_config(file: Path | None, given: dict[str, Any], settings: dict[str, Any]) -> Any:
     from varve.backtests.settings import RunConfig
-    from varve.config import read_toml
 
-    values = {} if file is None else read_toml(file)
-    merged = {**values, **given, "settings": {**values.get("settings", {}), **settings}}
+    merged = _merged(file, given, settings)
     if "ticker" not in merged:
         raise UsageError("no ticker given", mend="add one, for example: --ticker TSLA")
     return RunConfig.build(**merged)
+
+
+def _merged(file: Path | None, given: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    from varve.config import read_toml
+
+    values = {} if file is None else read_toml(file)
+    return {**values, **given, "settings": {**values.get("settings", {}), **settings}}
 
 
 def _settings(pairs: list[str]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,9 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from varve.backtests.cache_commands import saved_usd
 from varve.backtests.record import RunFolder
+from varve.backtests.settings import RunConfig
+from varve.errors import ModelTransportError, StorageError
 
 if TYPE_CHECKING:
+    from varve.backtests.replay import Replayed
     from varve.backtests.run import Prepared
     from varve.backtests.simulation import StepRecord
 
@@ -26,6 +31,7 @@ class RunProgress:
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
         self._failures = 0
+        self._folder: RunFolder | None = None
         self._progress = Progress(
             TextColumn("{task.fields[phase]:<8}"),
             BarColumn(bar_width=None),
@@ -45,12 +51,16 @@ class RunProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
+        resumable = isinstance(error, ModelTransportError | StorageError | KeyboardInterrupt)
+        if resumable and self._folder is not None:
+            self._console.print(f"go on with it: backtest run --resume {self._folder.run_id}", soft_wrap=True)
 
     def on_start(self, prepared: Prepared, folder: RunFolder) -> None:
         """Say what is run and on what data, before the first step."""
         style = "bold yellow" if prepared.data.provenance.synthetic else "bold"
         self._console.print(prepared.label, style=style)
         self._console.print(f"run {folder.run_id}", style="dim")
+        self._folder = folder
         self._progress.update(self._task, total=prepared.total_steps)
 
     def on_step(self, record: StepRecord, done: int, total: int) -> None:
@@ -92,4 +102,39 @@ def _print_table(folder: RunFolder, metrics: dict[str, Any]) -> None:
         table.add_row(*row)
     console.print(table)
     console.print(metrics["sentence"], style="italic")
+    replies = manifest.get("replies") or {"cached": 0}
+    if replies["cached"]:
+        console.print(_cached_line(replies))
     console.print(f"report: {folder.report}", soft_wrap=True)
+
+
+def _cached_line(replies: Mapping[str, int]) -> str:
+    tokens = replies["cached_input_tokens"] + replies["cached_output_tokens"]
+    line = f"{replies['cached']:,} of {replies['calls']:,} replies from the cache: {tokens:,} tokens saved"
+    money = saved_usd(replies["cached_input_tokens"], replies["cached_output_tokens"])
+    return line if money is None else f"{line}, {money:,.2f} USD"
+
+
+def offer_unfinished(config: RunConfig) -> None:
+    """Say on standard error that a run of these settings was stopped and can go on."""
+    from varve.backtests.recorded import unfinished_run
+
+    folder = unfinished_run(config)
+    if folder is not None:
+        console = Console(stderr=True, highlight=False)
+        console.print(
+            f"a run of these settings was stopped; go on with it: backtest run --resume {folder.run_id}",
+            soft_wrap=True,
+        )
+
+
+def print_replayed(folder: RunFolder, replayed: Replayed, *, as_json: bool) -> None:
+    """Say what a replay found."""
+    if as_json:
+        print(json.dumps({"run_id": folder.run_id, **replayed._asdict()}, indent=2))
+        return
+    print(f"{replayed.steps} steps of {folder.run_id} are equal to their replay")
+    if replayed.digest is None:
+        print("the run was never finished, so it has no run digest")
+    else:
+        print(f"run digest {replayed.digest}, the same")

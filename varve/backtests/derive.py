@@ -9,25 +9,37 @@ import csv
 import io
 import json
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 from varve.backtests.charts import draw_charts
-from varve.backtests.inputs import read_inputs
 from varve.backtests.journal import Journal
 from varve.backtests.metrics import Track, compute_metrics, split_factors
 from varve.backtests.record import RunFolder, write_atomically
+from varve.backtests.recorded import bar_index, recorded_data
 from varve.backtests.run import Prepared, find_trader, run_baseline
 from varve.backtests.settings import RunConfig, Window
 from varve.backtests.simulation import StepRecord
 from varve.backtests.statistics import window_sentence
 from varve.backtests.vectorbt_adapter import check_replay
 from varve.clock import parse_iso
-from varve.errors import BadFileError, IntegrityError
+from varve.errors import BadFileError
 from varve.market.calendars import get_calendar
 from varve.market.data import InstrumentData
 from varve.types import Fill
 
 Rows = list[dict[str, Any]]
+
+
+class Tables(NamedTuple):
+    """What follows from a journal without drawing anything: metrics, tables on disk, the run digest."""
+
+    manifest: dict[str, Any]
+    metrics: dict[str, Any]
+    digest: str
+    tracks: list[Track]
+    steps: Rows
+    calls: Rows
+    events: Rows
 
 
 def derive(folder: RunFolder, *, data: InstrumentData | None = None) -> dict[str, Any]:
@@ -43,8 +55,23 @@ def derive(folder: RunFolder, *, data: InstrumentData | None = None) -> dict[str
     """
     from varve.backtests.report import write_report
 
+    tables = derive_tables(folder, data=data)
+    manifest = tables.manifest
+    charts = draw_charts(
+        tables.tracks, currency=tables.metrics["currency"], synthetic=bool(manifest["synthetic"])
+    )
+    for name, image in charts.items():
+        (folder.path / f"{name}.png").write_bytes(image)
+    known = {"run_digest": tables.digest, "replies": _replies(tables.calls)}
+    folder.update(**known)
+    write_report(folder, {**manifest, **known}, tables.metrics, tables.steps, tables.events, charts)
+    return tables.metrics
+
+
+def derive_tables(folder: RunFolder, *, data: InstrumentData | None = None) -> Tables:
+    """Build ``metrics.json`` and the tables, and take the run digest; as :func:`derive` otherwise."""
     manifest = folder.read()
-    data = data or _inputs(folder, manifest)
+    data = data or recorded_data(folder, manifest)
     journal = Journal(folder.journal, run_id=manifest["run_id"], read_only=True)
     try:
         steps = list(journal.rows("steps", "trade"))
@@ -53,23 +80,29 @@ def derive(folder: RunFolder, *, data: InstrumentData | None = None) -> dict[str
         if not steps:
             raise BadFileError(
                 f"{folder.path} holds no trading step: {manifest['reason'] or manifest['status']}",
-                mend="run it again",
+                mend=f"go on with it: backtest run --resume {folder.run_id}",
             )
         prepared = _prepared(manifest, data, steps)
         agent = track_of_rows(manifest["config"]["agent"], steps, prepared)
         tracks = [agent, *_baselines(prepared, agent)]
         metrics = _metrics(manifest, prepared, tracks, steps, lessons, calls)
         _write_tables(folder, agent, steps, metrics)
-        charts = draw_charts(tracks, currency=data.instrument.currency, synthetic=bool(manifest["synthetic"]))
-        for name, image in charts.items():
-            (folder.path / f"{name}.png").write_bytes(image)
         digest = journal.digest(folder.derived)
-        folder.update(run_digest=digest)
         events = list(journal.rows("memory_events"))
-        write_report(folder, {**manifest, "run_digest": digest}, metrics, steps, events, charts)
     finally:
         journal.close()
-    return metrics
+    return Tables(manifest, metrics, digest, tracks, steps, calls, events)
+
+
+def _replies(calls: Rows) -> dict[str, int]:
+    """How many replies were asked for, how many came from the cache, and the tokens those once cost."""
+    cached = [call["usage"] for call in calls if call["cached"]]
+    return {
+        "calls": len(calls),
+        "cached": len(cached),
+        "cached_input_tokens": sum(usage["input_tokens"] for usage in cached),
+        "cached_output_tokens": sum(usage["output_tokens"] for usage in cached),
+    }
 
 
 def track_of_rows(name: str, steps: Rows, prepared: Prepared) -> Track:
@@ -239,7 +272,7 @@ def _fill(raw: dict[str, Any]) -> Fill:
 def _prepared(manifest: dict[str, Any], data: InstrumentData, steps: Rows) -> Prepared:
     """What the baselines need, from the run's own record."""
     config = RunConfig.build(**manifest["config"])
-    first = _index(data, manifest["window"]["start"])
+    first = bar_index(data, manifest["window"]["start"])
     trader_class = find_trader("buy-and-hold")
     return Prepared(
         config=config,
@@ -250,22 +283,3 @@ def _prepared(manifest: dict[str, Any], data: InstrumentData, steps: Rows) -> Pr
         window=Window(first, first, first + len(steps)),
         model=None,
     )
-
-
-def _index(data: InstrumentData, session: str) -> int:
-    wanted = date.fromisoformat(session)
-    for i in range(len(data.bars)):
-        if data.bars.session(i) == wanted:
-            return i
-    raise IntegrityError(f"the run starts {session}, which its inputs do not hold")
-
-
-def _inputs(folder: RunFolder, manifest: dict[str, Any]) -> InstrumentData:
-    data = read_inputs(folder.inputs)
-    if data.content_hash != manifest["data_hash"]:
-        raise IntegrityError(
-            f"{folder.inputs} is not the data of this run: hash {data.content_hash[:12]}, "
-            f"run.json says {manifest['data_hash'][:12]}",
-            mend="copy the run folder again",
-        )
-    return data

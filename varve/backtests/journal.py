@@ -10,7 +10,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,10 @@ from varve.backtests.simulation import StepRecord
 from varve.clock import iso
 from varve.config import canonical_json
 from varve.errors import IntegrityError, StorageError
-from varve.types import Decision, Fill, Outcome, Portfolio
+from varve.types import Decision, Fill, ModelCall, Outcome, Portfolio
+
+Row = dict[str, Any]
+"""A row by column name, JSON columns as values."""
 
 SCHEMA_VERSION = 1
 
@@ -34,7 +37,7 @@ CREATE TABLE model_calls (
     run_id TEXT NOT NULL, phase TEXT NOT NULL, step INTEGER NOT NULL, decision_at TEXT NOT NULL,
     instrument TEXT NOT NULL, ordinal INTEGER NOT NULL, stage TEXT NOT NULL, messages TEXT NOT NULL,
     tools TEXT NOT NULL, reply TEXT NOT NULL, usage TEXT NOT NULL, cut_items INTEGER NOT NULL,
-    attempt INTEGER NOT NULL, seconds REAL NOT NULL,
+    attempt INTEGER NOT NULL, cached INTEGER NOT NULL, seconds REAL NOT NULL,
     PRIMARY KEY (run_id, phase, step, decision_at, instrument, ordinal)
 ) STRICT;
 CREATE TABLE memory_events (
@@ -45,10 +48,19 @@ CREATE TABLE memory_events (
 ) STRICT;
 """
 
-_UNCOMPARED = frozenset({"run_id", "seconds", "attempt"})
+UNCOMPARED = frozenset({"run_id", "seconds", "attempt", "cached"})
 """Columns that may differ between equal runs."""
 
 _TABLES = ("steps", "model_calls", "memory_events")
+
+
+@dataclass(frozen=True)
+class JournaledStep:
+    """One step as it was written: its own row, and those of its model calls and memory events."""
+
+    row: Row
+    model_calls: tuple[Row, ...]
+    memory_events: tuple[Row, ...]
 
 
 class Journal:
@@ -94,25 +106,10 @@ class Journal:
         Raises:
             StorageError: if it cannot be written (a full disk, say); nothing of the step is kept.
         """
-        key = (self.run_id, record.phase, record.step, iso(record.decision_at), record.instrument)
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            self._insert("steps", [(*key, *_step_columns(record))])
-            self._insert(
-                "model_calls",
-                [
-                    (*key, i, c.stage, _json(c.messages), _json(c.tools), _json(c.reply),
-                     _json(asdict(c.usage)), c.cut_items, c.attempt, c.seconds)
-                    for i, c in enumerate(record.model_calls)
-                ],
-            )  # fmt: skip
-            self._insert(
-                "memory_events",
-                [
-                    (*key, i, e.kind, e.memory_id, iso(e.at), _json(e.data))
-                    for i, e in enumerate(record.memory_events)
-                ],
-            )
+            for table, rows in rows_of_record(self.run_id, record).items():
+                self._insert(table, rows)
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             if self._db.in_transaction:
@@ -122,27 +119,49 @@ class Journal:
                 mend="free disk space; every earlier step is kept",
             ) from error
 
-    def _insert(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    def _insert(self, table: str, rows: Sequence[Row]) -> None:
         if rows:
+            names = ", ".join(rows[0])
             marks = ", ".join("?" * len(rows[0]))
-            self._db.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+            values = [[_written(name, value) for name, value in row.items()] for row in rows]
+            self._db.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", values)
 
-    def rows(self, table: str, phase: str | None = None) -> Iterator[dict[str, Any]]:
+    def steps(self) -> list[JournaledStep]:
+        """Everything recorded, step by step in the order of time."""
+        calls, events = self._by_step("model_calls"), self._by_step("memory_events")
+        return [
+            JournaledStep(row, tuple(calls.get(_key(row), ())), tuple(events.get(_key(row), ())))
+            for row in self.rows("steps")
+        ]
+
+    def _by_step(self, table: str) -> dict[tuple[Any, ...], list[Row]]:
+        grouped: dict[tuple[Any, ...], list[Row]] = {}
+        for row in self.rows(table):
+            grouped.setdefault(_key(row), []).append(row)
+        return grouped
+
+    def rows(self, table: str, phase: str | None = None) -> Iterator[Row]:
         """Rows of ``steps``, ``model_calls`` or ``memory_events`` in order, JSON columns read."""
         where, arguments = "WHERE run_id = ?", [self.run_id]
         if phase is not None:
             where, arguments = where + " AND phase = ?", [*arguments, phase]
         # Phases in the order of time: every warm-up instant lies before every trading one.
         order = "decision_at, step, instrument" + ("" if table == "steps" else ", ordinal")
-        for row in self._db.execute(f"SELECT * FROM {table} {where} ORDER BY {order}", arguments):
-            yield {name: _read(name, row[name]) for name in row.keys()}  # noqa: SIM118 (sqlite3.Row)
+        try:
+            for row in self._db.execute(f"SELECT * FROM {table} {where} ORDER BY {order}", arguments):
+                yield {name: _read(name, row[name]) for name in row.keys()}  # noqa: SIM118 (sqlite3.Row)
+        except (sqlite3.DatabaseError, ValueError) as error:
+            raise IntegrityError(
+                f"journal {self.path} is damaged: {table} cannot be read: {error}",
+                mend="copy the run folder again from where it is whole",
+            ) from error
 
     def digest(self, files: Sequence[Path]) -> str:
         """The run digest: SHA-256 (hex) over all rows but timings, attempts and run names, and ``files``."""
         digest = hashlib.sha256()
         for table in _TABLES:
             for row in self.rows(table):
-                compared = {name: value for name, value in row.items() if name not in _UNCOMPARED}
+                compared = {name: value for name, value in row.items() if name not in UNCOMPARED}
                 digest.update(canonical_json([table, compared]).encode())
         for path in files:
             digest.update(path.name.encode())
@@ -163,23 +182,53 @@ def _read(name: str, value: Any) -> Any:
     return json.loads(value) if name in _JSON_COLUMNS else value
 
 
-def _json(value: Any) -> str:
-    return canonical_json(value)
+def _written(name: str, value: Any) -> Any:
+    return canonical_json(value) if name in _JSON_COLUMNS else value
 
 
-def _step_columns(record: StepRecord) -> tuple[Any, ...]:
-    return (
-        iso(record.session),
-        None if record.fill_session is None else iso(record.fill_session),
-        record.observation_hash,
-        _json(decision_json(record.decision)),
-        record.decision.failure.reason.value if record.decision.failure else None,
-        _json([list(order) for order in record.orders]),
-        _json([fill_json(fill) for fill in record.fills]),
-        _json([outcome_json(outcome) for outcome in record.outcomes]),
-        _json(portfolio_json(record.portfolio)),
-        record.seconds,
-    )
+def _key(row: Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ("phase", "step", "decision_at", "instrument"))
+
+
+def rows_of_record(run_id: str, record: StepRecord) -> dict[str, list[Row]]:
+    """The rows of a step, by table."""
+    key = {
+        "run_id": run_id,
+        "phase": record.phase,
+        "step": record.step,
+        "decision_at": iso(record.decision_at),
+        "instrument": record.instrument,
+    }
+    return {
+        "steps": [{**key, **_step_columns(record)}],
+        "model_calls": [
+            {**key, "ordinal": i, **_call_columns(call)} for i, call in enumerate(record.model_calls)
+        ],
+        "memory_events": [
+            {**key, "ordinal": i, "kind": e.kind, "memory_id": e.memory_id, "at": iso(e.at), "data": e.data}
+            for i, e in enumerate(record.memory_events)
+        ],
+    }
+
+
+def _step_columns(record: StepRecord) -> Row:
+    return {
+        "session": iso(record.session),
+        "fill_session": None if record.fill_session is None else iso(record.fill_session),
+        "observation_hash": record.observation_hash,
+        "decision": decision_json(record.decision),
+        "failure": record.decision.failure.reason.value if record.decision.failure else None,
+        "orders": [list(order) for order in record.orders],
+        "fills": [fill_json(fill) for fill in record.fills],
+        "outcomes": [outcome_json(outcome) for outcome in record.outcomes],
+        "portfolio": portfolio_json(record.portfolio),
+        "seconds": record.seconds,
+    }
+
+
+def _call_columns(call: ModelCall) -> Row:
+    columns: Row = {f.name: getattr(call, f.name) for f in fields(call)}
+    return {**columns, "usage": asdict(call.usage), "cached": int(call.cached)}
 
 
 def decision_json(decision: Decision) -> dict[str, Any]:

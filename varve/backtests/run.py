@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from varve import registry
 from varve.backtests.inputs import visible_until, write_inputs
-from varve.backtests.journal import Journal
+from varve.backtests.journal import Journal, JournaledStep
 from varve.backtests.record import RUN_SCHEMA_VERSION, RunFolder, create_run_folder, software
+from varve.backtests.recorded import sole_writer
 from varve.backtests.settings import RunConfig, Window, resolve_window
 from varve.backtests.simulation import Simulation, StepRecord
+from varve.backtests.step_check import JournalReplies, check_step
 from varve.clock import Clock, iso, wall_clock
 from varve.config import FrozenConfig
 from varve.envs.costs import get_costs
@@ -26,6 +29,8 @@ from varve.types import FillRule, Trace
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
+
+    from varve.finllm.source import ReplySource
 
 OnStart = Callable[["Prepared", RunFolder], None]
 OnStep = Callable[[StepRecord, int, int], None]
@@ -135,32 +140,70 @@ def run_backtest(
     on_start: OnStart | None = None,
     on_step: OnStep | None = None,
     bundle: bool = True,
+    use_cache: bool = True,
     clock: Clock = wall_clock,
 ) -> RunFolder:
     """Run a backtest into a new folder under ``VARVE_HOME/runs`` and derive its results.
+
+    Args:
+        bundle: keep the facts that were seen in the run folder.
+        use_cache: take replies from the reply cache and keep new ones there.
 
     Raises:
         VarveError: before anything is written if the settings do not fit; later (a model away, a
             full disk, too many failures) with every finished step kept and ``run.json`` saying why.
     """
-    from varve.backtests.derive import derive
-
     prepared = prepare(config)
     folder = create_run_folder(config, clock())
-    folder.write(_manifest(prepared, folder, clock))
-    if bundle:
-        write_inputs(folder.inputs, prepared.data)
+    with sole_writer(folder):
+        folder.write(_manifest(prepared, folder, clock, bundle=bundle))
+        if bundle:
+            write_inputs(folder.inputs, prepared.data)
+        complete(folder, prepared, on_start=on_start, on_step=on_step, use_cache=use_cache, clock=clock)
+    return folder
+
+
+def complete(
+    folder: RunFolder,
+    prepared: Prepared,
+    *,
+    recorded: Sequence[JournaledStep] = (),
+    on_start: OnStart | None = None,
+    on_step: OnStep | None = None,
+    use_cache: bool = True,
+    clock: Clock = wall_clock,
+) -> None:
+    """Simulate a run to its end, journal what is not recorded yet, and derive the results.
+
+    Args:
+        recorded: the steps in the journal already; each is made again and must be equal.
+    """
+    from varve.backtests.derive import derive
+
     if on_start:
         on_start(prepared, folder)
     try:
-        _simulate_into_journal(prepared, folder, on_step)
+        with _cached_replies(prepared, use_cache) as cached:
+            _simulate_into_journal(prepared, folder, recorded, cached, on_step)
     except (VarveError, KeyboardInterrupt) as error:
         reason = str(error) or "interrupted"
         folder.update(status="stopped", reason=reason, finished_at=iso(clock()))
         raise
     folder.update(status="finished", finished_at=iso(clock()))
     derive(folder, data=prepared.data)
-    return folder
+
+
+@contextmanager
+def _cached_replies(prepared: Prepared, wanted: bool) -> Iterator[ReplySource | None]:
+    """The reply cache as this run's model sees it; None where it is not used."""
+    if not wanted or prepared.model is None or prepared.model.cache is False:
+        yield None
+        return
+    from varve.finllm.cache import CachedReplies, ReplyCache
+    from varve.finllm.models import model_identity
+
+    with ReplyCache() as cache:
+        yield CachedReplies(cache, model_identity(prepared.model))
 
 
 def simulate(prepared: Prepared) -> list[StepRecord]:
@@ -169,7 +212,12 @@ def simulate(prepared: Prepared) -> list[StepRecord]:
 
 
 def steps_of(
-    prepared: Prepared, *, memory_folder: Path | None, run_id: str, trace: Trace
+    prepared: Prepared,
+    *,
+    memory_folder: Path | None,
+    run_id: str,
+    trace: Trace,
+    replies: ReplySource | None = None,
 ) -> Generator[StepRecord, None, None]:
     """Steps of a run one by one, lessons first.
 
@@ -177,6 +225,7 @@ def steps_of(
         memory_folder: where the agent's memories are kept; None keeps them in this process.
         run_id: names the memories; never enters a decision.
         trace: takes what each step notes.
+        replies: asked before the model; None asks the model alone.
     """
     trader = prepared.trader_class(prepared.trader_config)
     simulation = make_simulation(prepared, trader, trace)
@@ -191,6 +240,7 @@ def steps_of(
         model=prepared.model,
         memory_folder=memory_folder,
         embedder=prepared.config.embedder,
+        replies=replies,
     )
     trader.begin(context)
     window = prepared.window
@@ -201,12 +251,29 @@ def steps_of(
         trader.finish()
 
 
-def _simulate_into_journal(prepared: Prepared, folder: RunFolder, on_step: OnStep | None) -> None:
-    journal = Journal(folder.journal, run_id=folder.run_id)
-    steps = steps_of(prepared, memory_folder=folder.memory, run_id=folder.run_id, trace=Trace())
+def _simulate_into_journal(
+    prepared: Prepared,
+    folder: RunFolder,
+    recorded: Sequence[JournaledStep],
+    cached: ReplySource | None,
+    on_step: OnStep | None,
+) -> None:
+    # A copied folder may have another name than its run.
+    run_id = folder.read()["run_id"]
+    journal = Journal(folder.journal, run_id=run_id)
+    steps = steps_of(
+        prepared,
+        memory_folder=folder.memory,
+        run_id=run_id,
+        trace=Trace(),
+        replies=JournalReplies(recorded, cached),
+    )
     try:
         for done, record in enumerate(steps, start=1):
-            journal.append(record)
+            if done <= len(recorded):
+                check_step(record, recorded[done - 1])
+            else:
+                journal.append(record)
             if on_step:
                 on_step(record, done, prepared.total_steps)
     finally:
@@ -228,7 +295,7 @@ def run_baseline(prepared: Prepared, name: str, **settings: Any) -> list[StepRec
     return simulate(lean)
 
 
-def _manifest(prepared: Prepared, folder: RunFolder, clock: Clock) -> dict[str, Any]:
+def _manifest(prepared: Prepared, folder: RunFolder, clock: Clock, *, bundle: bool) -> dict[str, Any]:
     from varve.finllm.models import model_identity
 
     data, window = prepared.data, prepared.window
@@ -249,6 +316,7 @@ def _manifest(prepared: Prepared, folder: RunFolder, clock: Clock) -> dict[str, 
         "instrument": instrument_json(data.instrument),
         "provenance": asdict(data.provenance),
         "data_hash": data.content_hash,
+        "bundle": bundle,
         "window": {
             "warmup_start": iso(data.bars.session(window.warmup_first)),
             "start": iso(data.bars.session(window.first)),

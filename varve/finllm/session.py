@@ -155,7 +155,7 @@ class ModelSession:
                 self._sleep(self._wait(tried, fault))
         raise ModelTransportError(
             f"{self._name} did not answer in {self._tries} tries; the last: {fault.detail}",
-            mend="check that its server is up, then start the run again; "
+            mend="check that its server is up, then go on with: backtest run --resume RUN; "
             "no decision was recorded for this step",
         )
 

@@ -97,7 +97,7 @@ class Trader(ABC):
         """Learn from a past day; the reply carries rationale, usage or failure, and never orders."""
         return Decision()
 
-    def learn(self, outcome: Outcome) -> None:
+    def learn(self, outcome: Outcome) -> None:  # noqa: B027 (a hook, not a duty)
         """The outcome of an earlier decision has become known."""
 
     @abstractmethod
@@ -108,7 +108,7 @@ class Trader(ABC):
             ModelTransportError: if the model cannot be reached; no decision is recorded then.
         """
 
-    def finish(self) -> None:
+    def finish(self) -> None:  # noqa: B027 (a hook, not a duty)
         """The run is over; write what is held back."""
 
     def _single(self, action: Action, rationale: str = "") -> Decision:
