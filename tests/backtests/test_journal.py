@@ -113,7 +113,7 @@ def test_a_newer_schema_is_refused(tmp_path):
 
 def test_a_file_that_is_no_journal_is_refused(tmp_path):
     (tmp_path / "journal.db").write_text("not a database, but long enough to look at " * 50)
-    with pytest.raises(StorageError, match="cannot be opened"):
+    with pytest.raises(IntegrityError, match="damaged"):
         Journal(tmp_path / "journal.db", run_id="r")
 
 

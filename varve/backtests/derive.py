@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Mapping
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -42,12 +43,15 @@ class Tables(NamedTuple):
     events: Rows
 
 
-def derive(folder: RunFolder, *, data: InstrumentData | None = None) -> dict[str, Any]:
+def derive(
+    folder: RunFolder, *, data: InstrumentData | None = None, then: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Build every derived file of a run; returns what ``metrics.json`` holds.
 
     Args:
         folder: a run that was started; an unfinished one gives what its steps so far give.
         data: the run's inputs where they are at hand already.
+        then: entries of ``run.json`` that are true once everything is built.
 
     Raises:
         BadFileError: if the journal holds no trading step, or the inputs are missing or others.
@@ -62,9 +66,9 @@ def derive(folder: RunFolder, *, data: InstrumentData | None = None) -> dict[str
     )
     for name, image in charts.items():
         (folder.path / f"{name}.png").write_bytes(image)
-    known = {"run_digest": tables.digest, "replies": _replies(tables.calls)}
-    folder.update(**known)
+    known = {"run_digest": tables.digest, "replies": _replies(tables.calls), **(then or {})}
     write_report(folder, {**manifest, **known}, tables.metrics, tables.steps, tables.events, charts)
+    folder.update(**known)
     return tables.metrics
 
 

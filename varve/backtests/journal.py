@@ -51,6 +51,8 @@ CREATE TABLE memory_events (
 UNCOMPARED = frozenset({"run_id", "seconds", "attempt", "cached"})
 """Columns that may differ between equal runs."""
 
+_MEND_DAMAGED = "copy the run folder again from where it is whole"
+
 _TABLES = ("steps", "model_calls", "memory_events")
 
 
@@ -85,10 +87,12 @@ class Journal:
                 self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.row_factory = sqlite3.Row
             self._prepare(read_only)
-        except sqlite3.Error as error:
+        except sqlite3.OperationalError as error:
             raise StorageError(
                 f"journal {path} cannot be opened: {error}", mend="check the folder and its rights"
             ) from error
+        except sqlite3.DatabaseError as error:
+            raise IntegrityError(f"journal {path} is damaged: {error}", mend=_MEND_DAMAGED) from error
 
     def _prepare(self, read_only: bool) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -153,7 +157,7 @@ class Journal:
         except (sqlite3.DatabaseError, ValueError) as error:
             raise IntegrityError(
                 f"journal {self.path} is damaged: {table} cannot be read: {error}",
-                mend="copy the run folder again from where it is whole",
+                mend=_MEND_DAMAGED,
             ) from error
 
     def digest(self, files: Sequence[Path]) -> str:

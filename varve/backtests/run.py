@@ -185,12 +185,12 @@ def complete(
     try:
         with _cached_replies(prepared, use_cache) as cached:
             _simulate_into_journal(prepared, folder, recorded, cached, on_step)
+        # What is killed before it has its results is not finished, and can be resumed.
+        derive(folder, data=prepared.data, then={"status": "finished", "finished_at": iso(clock())})
     except (VarveError, KeyboardInterrupt) as error:
         reason = str(error) or "interrupted"
         folder.update(status="stopped", reason=reason, finished_at=iso(clock()))
         raise
-    folder.update(status="finished", finished_at=iso(clock()))
-    derive(folder, data=prepared.data)
 
 
 @contextmanager

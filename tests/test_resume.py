@@ -1,0 +1,234 @@
+"""Resume: a run stopped anywhere goes on to the digest that it would have had."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from varve.backtests.record import RunFolder
+from varve.backtests.recorded import sole_writer, unfinished_run
+from varve.backtests.replay import replay_run, resume_run
+from varve.backtests.run import run_backtest
+from varve.backtests.settings import RunConfig
+from varve.errors import IntegrityError, ModelTransportError, UsageError
+from varve.finllm.fake import FakeModelServer
+
+SETTINGS = {
+    "agent": "finmem",
+    "ticker": "TSLA",
+    "start": "2023-03-01",
+    "end": "2023-03-31",
+    "warmup_start": "2023-02-01",
+}
+CONFIG = RunConfig.build(**SETTINGS)
+
+# Kills itself at the n-th call of a function of Varve, wherever that is: between steps, inside a
+# transaction, while memory is flushed, while results are derived.
+KILLED = """
+import json, os, signal, sys
+from varve.backtests.run import run_backtest
+from varve.backtests.settings import RunConfig
+left = int(sys.argv[1])
+
+def count(frame, event, argument):
+    global left
+    if event == "call" and frame.f_globals.get("__name__", "").startswith("varve."):
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+config = RunConfig.build(**json.loads(sys.argv[2]))
+def begun(prepared, folder):
+    sys.setprofile(count)
+run_backtest(config, on_start=begun)
+print("calls", int(sys.argv[1]) - left)
+"""
+
+
+def killed_at(home, calls):
+    """A run in a process of its own; returns its folder and what it printed where it lived."""
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(calls), json.dumps(SETTINGS)],
+        env={**os.environ, "VARVE_HOME": str(home)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr
+    (folder,) = (home / "runs").iterdir()
+    return RunFolder(folder), done.stdout
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The digest of the run when nothing happens to it, and how many calls it makes."""
+    folder, out = killed_at(tmp_path_factory.mktemp("whole"), 10**12)
+    return folder.read()["run_digest"], int(out.split()[1])
+
+
+def check_resumed(folder, digest):
+    assert resume_run(folder).read()["run_digest"] == digest
+    assert replay_run(folder).digest == digest
+    manifest = folder.read()
+    assert (manifest["status"], manifest["reason"]) == ("finished", None)
+
+
+def stored_memory(folder):
+    """Ids by collection as chromadb holds them, run names left out."""
+    import chromadb
+
+    client = chromadb.PersistentClient(str(folder.memory), chromadb.Settings(anonymized_telemetry=False))
+    return {
+        c.name.replace(folder.run_id, "run"): sorted(c.get(include=[])["ids"])
+        for c in client.list_collections()
+    }
+
+
+@pytest.mark.parametrize("share", [0.0, 0.21, 0.83, 0.985])
+def test_a_killed_run_goes_on_to_the_same_digest(tmp_path, whole, share):
+    digest, calls = whole
+    folder, _ = killed_at(tmp_path, 1 + int(share * calls))
+    assert folder.read()["status"] == "running"
+    check_resumed(folder, digest)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trial", range(100))
+def test_a_run_killed_at_any_of_a_hundred_points_goes_on(tmp_path, whole, trial):
+    digest, calls = whole
+    # Spread by the golden ratio: no two trials lie close to each other.
+    folder, _ = killed_at(tmp_path, 1 + int((trial * 0.6180339887498949 % 1.0) * calls))
+    check_resumed(folder, digest)
+
+
+def stopped_by(error, at_step):
+    def on_step(record, done, total):
+        if done == at_step:
+            raise error
+
+    return on_step
+
+
+def test_an_interrupted_run_is_offered_and_resumed(backtest, varve_home, whole):
+    with pytest.raises(KeyboardInterrupt):
+        run_backtest(CONFIG, on_step=stopped_by(KeyboardInterrupt(), 20))
+    folder = unfinished_run(CONFIG)
+    assert folder.read()["reason"] == "interrupted"
+    arguments = ["run", "--agent", "finmem", "--ticker", "TSLA", "--start", SETTINGS["start"]]
+    arguments += ["--end", SETTINGS["end"], "--warmup-start", SETTINGS["warmup_start"]]
+    code, _, err = backtest(*arguments, "--quiet")
+    assert code == 0
+    assert f"--resume {folder.run_id}" in err
+    code, out, err = backtest("run", "--resume", folder.run_id, "--quiet")
+    assert (code, out.strip()) == (0, str(folder.report)), err
+    assert folder.read()["run_digest"] == whole[0]
+    assert unfinished_run(CONFIG) is None
+
+
+def test_the_memory_of_a_resumed_run_is_that_of_a_whole_one(varve_home):
+    one = run_backtest(CONFIG)
+    with pytest.raises(KeyboardInterrupt):
+        run_backtest(CONFIG, on_step=stopped_by(KeyboardInterrupt(), 30))
+    resumed = resume_run(unfinished_run(CONFIG))
+    of_one, of_resumed = stored_memory(one), stored_memory(resumed)
+    assert sum(map(len, of_one.values())) > 50
+    assert of_one == of_resumed
+
+
+def test_a_server_that_comes_back(varve_home, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    monkeypatch.setattr("varve.finllm.session.time.sleep", lambda seconds: None)
+    with FakeModelServer(["ok"] * 20 + ["500"] * 5 + ["ok"]) as server:
+        config = CONFIG.model_copy(update={"llm": f"openai:fake@{server.base_url}"})
+        with pytest.raises(ModelTransportError):
+            run_backtest(config)
+        resumed = resume_run(unfinished_run(config))
+        asked = len(server.requests)
+        again = run_backtest(config)
+        assert len(server.requests) == asked
+        assert again.read()["run_digest"] == resumed.read()["run_digest"]
+        replies = again.read()["replies"]
+        assert replies["cached"] == replies["calls"] == asked - 5
+        fresh = run_backtest(config, use_cache=False)
+        assert len(server.requests) > asked
+        assert fresh.read()["run_digest"] == again.read()["run_digest"]
+
+
+@pytest.fixture
+def stopped(varve_home):
+    with pytest.raises(KeyboardInterrupt):
+        run_backtest(CONFIG, on_step=stopped_by(KeyboardInterrupt(), 12))
+    return unfinished_run(CONFIG)
+
+
+def test_another_setting_is_refused_and_shown(stopped):
+    with pytest.raises(UsageError, match=r"seed 0, now 7"):
+        resume_run(stopped, given={"seed": 7, "settings": {}})
+    with pytest.raises(UsageError, match=r"profile"):
+        resume_run(stopped, given={"settings": {"profile": "risk_averse"}})
+
+
+def test_another_package_is_refused_and_shown(stopped):
+    software = stopped.read()["software"]
+    stopped.update(software={**software, "versions": {**software["versions"], "pandas": "2.9.9"}})
+    with pytest.raises(IntegrityError, match=r"pandas 2\.9\.9, now 3\."):
+        resume_run(stopped)
+
+
+def test_another_model_is_refused_and_shown(stopped):
+    model = stopped.read()["model"]
+    stopped.update(model={**model, "settings": {**model["settings"], "version": 0}})
+    with pytest.raises(IntegrityError, match=r"version 0, now 1"):
+        resume_run(stopped)
+
+
+def test_other_data_is_refused(stopped):
+    stopped.update(data_hash="0" * 64)
+    with pytest.raises(IntegrityError, match="not the data"):
+        resume_run(stopped)
+
+
+def test_a_second_process_is_refused(stopped):
+    with sole_writer(stopped), pytest.raises(UsageError, match="another process"):
+        resume_run(stopped)
+    assert resume_run(stopped).read()["status"] == "finished"
+
+
+def test_a_finished_run_is_not_resumed(stopped):
+    resume_run(stopped)
+    with pytest.raises(UsageError, match="is finished"):
+        resume_run(stopped)
+
+
+def test_a_run_without_bundled_data_goes_on_with_what_is_stored(varve_home, whole):
+    with pytest.raises(KeyboardInterrupt):
+        run_backtest(CONFIG, bundle=False, on_step=stopped_by(KeyboardInterrupt(), 9))
+    folder = unfinished_run(CONFIG)
+    assert not folder.inputs.exists()
+    check_resumed(folder, whole[0])
+
+
+def test_a_clock_that_jumps_backwards_changes_nothing_but_its_stamps(stopped, whole):
+    resume_run(stopped, clock=lambda: datetime(1999, 1, 1, tzinfo=UTC))
+    manifest = stopped.read()
+    assert manifest["resumed_at"] == ["1999-01-01T00:00:00Z"]
+    assert manifest["run_digest"] == whole[0]
+
+
+def test_a_full_disk_stops_the_run_and_room_lets_it_go_on(tmp_path, whole):
+    script = (
+        "import json, resource, signal, sys\n"
+        "from varve.backtests import run\nfrom varve.backtests.settings import RunConfig\n"
+        "def begun(prepared, folder):\n"
+        "    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))\n"
+        "run.run_backtest(RunConfig.build(**json.loads(sys.argv[1])), on_start=begun)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, json.dumps(SETTINGS)],
+        env={**os.environ, "VARVE_HOME": str(tmp_path)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert "StorageError" in done.stderr
+    (path,) = (tmp_path / "runs").iterdir()
+    check_resumed(RunFolder(path), whole[0])
