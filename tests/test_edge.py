@@ -6,45 +6,22 @@ Seeds are fixed and published here: 0 to 19 for noise, 0 to 9 for the default wo
 from dataclasses import replace
 from datetime import date
 
-import numpy as np
 import pytest
 
 from tests.helpers import prepared
 from varve import registry
+from varve.backtests.audit import Listener, gross_edge
 from varve.backtests.derive import track_of_records
 from varve.backtests.metrics import compute_metrics
 from varve.backtests.run import simulate
-from varve.backtests.statistics import edge, holm, one_sided_p
+from varve.backtests.statistics import holm, one_sided_p
 from varve.market.worlds import sample_world
-from varve.market.worlds.specs import PLANTED_PHRASE
-from varve.strategies.base import Trader
-from varve.types import Action
 
 NOISE_SEEDS, DEFAULT_SEEDS = range(20), range(10)
 NOISE_START, NOISE_END = date(2023, 1, 3), date(2023, 6, 27)
 """120 decisions."""
 LEVEL = 0.01
 TICKER = "MSFT"
-
-
-class Listener(Trader):
-    """Long after the planted phrase, flat otherwise."""
-
-    name = "listener"
-
-    def decide(self, observation):
-        said = any(PLANTED_PHRASE in document.text for document in observation.new_documents())
-        return self._single(Action.BUY if said else Action.FLAT)
-
-
-def gross_edge(run):
-    """Mean of (position − mean earlier position) × return from fill to next fill, before costs."""
-    records = [r for r in simulate(run) if r.phase == "trade"]
-    bars, first = run.data.bars, run.window.first
-    held = [np.sign(r.portfolio.position(r.instrument)) for r in records[:-1]]
-    opens = bars.open[first + 1 : first + 1 + len(records)]
-    assert len(held) >= 119
-    return edge(held, opens[1:] / opens[:-1] - 1)
 
 
 def noise_run(name, world, seed):

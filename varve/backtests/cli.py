@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from varve.backtests.cache_cli import cache_app
 from varve.errors import UsageError, VarveError
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Import, pull and look at stored prices and news.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-cache_app = typer.Typer(help="The replies of language models, kept between runs.", no_args_is_help=True)
 app.add_typer(cache_app, name="cache")
 
 LISTED = ("agents", "strategies", "llms", "embedders", "sources")
@@ -191,6 +191,20 @@ def report(
     console.print_result(folder, as_json=json_, quiet=quiet)
 
 
+@app.command()
+def audit(
+    run: Annotated[str, typer.Argument(help="A run's id, the start of one, its folder, or: latest")],
+    seeds: Annotated[
+        int, typer.Option(help="Seeds of the noise and planted worlds, 120 decisions each; 0: without them.")
+    ] = 20,
+    json_: Json = False,
+) -> None:
+    """Put a run to the tests that a believable one passes; the card goes into its report."""
+    from varve.backtests.audit_command import run_audit
+
+    run_audit(run, seeds=seeds, as_json=json_)
+
+
 @app.command("list")
 def list_(what: Annotated[str, typer.Argument(help=", ".join(LISTED))]) -> None:
     """List what is registered: agents, strategies, llms, embedders or sources."""
@@ -247,45 +261,6 @@ def data_show(ticker: Annotated[str, typer.Argument(help="A stored or sample tic
     from varve.backtests.data_commands import print_ticker
 
     print_ticker(ticker)
-
-
-@cache_app.command("stats")
-def cache_stats() -> None:
-    """Replies and tokens kept, by model."""
-    from varve.backtests.cache_commands import print_stats
-
-    print_stats()
-
-
-@cache_app.command("prune")
-def cache_prune(
-    model: Annotated[str | None, typer.Option(help="Of this model, as in: backtest cache stats")] = None,
-    before: Day = None,
-    everything: Annotated[bool, typer.Option("--all", help="All replies.")] = False,
-) -> None:
-    """Delete replies of a model, or made before a day, or all."""
-    from varve.backtests.cache_commands import prune
-
-    prune(model=model, before=_day(before), everything=everything)
-
-
-@cache_app.command("export")
-def cache_export(
-    file: Annotated[Path, typer.Argument(help="The file to write: JSON lines.")],
-    run: Annotated[str | None, typer.Option(help="Only the replies that this run used.")] = None,
-) -> None:
-    """Write the replies to a file, to publish or to move them."""
-    from varve.backtests.cache_commands import export
-
-    export(file, run)
-
-
-@cache_app.command("import")
-def cache_import(file: Annotated[Path, typer.Argument(help="Made by: backtest cache export")]) -> None:
-    """Add an exported file's replies to the cache; what is there stays."""
-    from varve.backtests.cache_commands import import_file
-
-    import_file(file)
 
 
 def _run_config(file: Path | None, given: dict[str, Any], settings: dict[str, Any]) -> Any:

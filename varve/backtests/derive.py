@@ -29,6 +29,7 @@ from varve.market.data import InstrumentData
 from varve.types import Fill
 
 Rows = list[dict[str, Any]]
+AUDIT_FILE = "audit.json"
 
 
 class Tables(NamedTuple):
@@ -67,7 +68,8 @@ def derive(
     for name, image in charts.items():
         (folder.path / f"{name}.png").write_bytes(image)
     known = {"run_digest": tables.digest, "replies": _replies(tables.calls), **(then or {})}
-    write_report(folder, {**manifest, **known}, tables.metrics, tables.steps, tables.events, charts)
+    shown = {**manifest, **known, "audit": read_audit(folder, tables.digest)}
+    write_report(folder, shown, tables.metrics, tables.steps, tables.events, charts)
     folder.update(**known)
     return tables.metrics
 
@@ -96,6 +98,21 @@ def derive_tables(folder: RunFolder, *, data: InstrumentData | None = None) -> T
     finally:
         journal.close()
     return Tables(manifest, metrics, digest, tracks, steps, calls, events)
+
+
+def read_audit(folder: RunFolder, run_digest: str) -> list[dict[str, Any]]:
+    """The card that ``backtest audit`` left; empty where there is none, or where it is of another record."""
+    try:
+        card = json.loads((folder.path / AUDIT_FILE).read_text(encoding="utf-8"))
+        checks: list[dict[str, Any]] = card["checks"] if card["run_digest"] == run_digest else []
+    except FileNotFoundError:
+        return []
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadFileError(
+            f"{folder.path / AUDIT_FILE} is no audit card: {error}",
+            mend=f"backtest audit {folder.run_id}",
+        ) from error
+    return checks
 
 
 def _replies(calls: Rows) -> dict[str, int]:
@@ -192,17 +209,7 @@ def _metrics(
     calendar = get_calendar(prepared.data.instrument.calendar)
     columns = []
     for track in tracks:
-        difference = check_replay(
-            sessions=track.sessions,
-            closes=track.close,
-            fills=track.fills,
-            split_factors=track.split_factors,
-            trading_pnl=[
-                equity - track.equity[0] - dividends
-                for equity, dividends in zip(track.equity, track.dividends, strict=True)
-            ],
-            initial_cash=track.equity[0],
-        )
+        difference = _against_vectorbt(track)
         figures = compute_metrics(track, calendar.sessions_per_year).json()
         columns.append(
             {"name": track.name, "metrics": figures, "ledger_matches_vectorbt": difference <= 1e-9}
@@ -227,6 +234,39 @@ def _metrics(
         "columns": columns,
         "sentence": window_sentence(len(steps), calendar.sessions_per_year, interval),
     }
+
+
+def _against_vectorbt(track: Track) -> float:
+    """How far ledger and vectorbt lie apart at most, as a fraction of initial equity."""
+    return check_replay(
+        sessions=track.sessions,
+        closes=track.close,
+        fills=track.fills,
+        split_factors=track.split_factors,
+        trading_pnl=[
+            equity - track.equity[0] - dividends
+            for equity, dividends in zip(track.equity, track.dividends, strict=True)
+        ],
+        initial_cash=track.equity[0],
+    )
+
+
+def check_ledger(folder: RunFolder, data: InstrumentData) -> float:
+    """How far the journaled ledger and vectorbt's replay of its fills lie apart.
+
+    Returns:
+        The largest difference as a fraction of initial equity.
+
+    Raises:
+        IntegrityError: if it is above 1e-9.
+    """
+    manifest = folder.read()
+    journal = Journal(folder.journal, run_id=manifest["run_id"], read_only=True)
+    try:
+        steps = list(journal.rows("steps", "trade"))
+    finally:
+        journal.close()
+    return _against_vectorbt(track_of_rows("audited", steps, _prepared(manifest, data, steps)))
 
 
 def _write_tables(folder: RunFolder, agent: Track, steps: Rows, metrics: dict[str, Any]) -> None:

@@ -44,7 +44,7 @@ def replay_run(
     """
     manifest = folder.read()
     prepared = prepare_recorded(folder, manifest, RecordedModel(name="recorded"))
-    recorded = _recorded_steps(folder, manifest)
+    recorded = recorded_steps(folder, manifest)
     if on_start:
         on_start(prepared, folder)
     with tempfile.TemporaryDirectory(prefix="varve-replay-") as scratch:
@@ -94,7 +94,8 @@ def _ruined(recorded: list[JournaledStep]) -> bool:
     return any(fill["clipped"] == "ruined" for fill in recorded[-1].row["fills"]) if recorded else False
 
 
-def _recorded_steps(folder: RunFolder, manifest: Mapping[str, Any]) -> list[JournaledStep]:
+def recorded_steps(folder: RunFolder, manifest: Mapping[str, Any]) -> list[JournaledStep]:
+    """The steps of a run's journal, lessons first."""
     journal = Journal(folder.journal, run_id=manifest["run_id"], read_only=True)
     try:
         return journal.steps()
@@ -131,7 +132,7 @@ def resume_run(
         prepared = prepare_recorded(folder, manifest, _same_model(manifest))
         # A journal that was never begun, or lost its last transaction, has fewer steps and is whole.
         Journal(folder.journal, run_id=manifest["run_id"]).close()
-        recorded = _recorded_steps(folder, manifest)
+        recorded = recorded_steps(folder, manifest)
         resumed = [*manifest.get("resumed_at", ()), iso(clock())]
         folder.update(status="running", reason=None, resumed_at=resumed)
         # The store is made again with the steps; what a kill left of it may be half a flush.

@@ -84,6 +84,7 @@ def render_report(
             f"{agent['warmup_failures']} failures in the warm-up."
         ),
         days=[_day(row, memories) for row in steps],
+        audit=manifest.get("audit", ()),
         reading=_READING,
         record=json.dumps(_record(manifest), indent=2, ensure_ascii=False),
     )

@@ -183,7 +183,7 @@ def complete(
     if on_start:
         on_start(prepared, folder)
     try:
-        with _cached_replies(prepared, use_cache) as cached:
+        with cached_replies(prepared, use_cache) as cached:
             _simulate_into_journal(prepared, folder, recorded, cached, on_step)
         # What is killed before it has its results is not finished, and can be resumed.
         derive(folder, data=prepared.data, then={"status": "finished", "finished_at": iso(clock())})
@@ -194,7 +194,7 @@ def complete(
 
 
 @contextmanager
-def _cached_replies(prepared: Prepared, wanted: bool) -> Iterator[ReplySource | None]:
+def cached_replies(prepared: Prepared, wanted: bool) -> Iterator[ReplySource | None]:
     """The reply cache as this run's model sees it; None where it is not used."""
     if not wanted or prepared.model is None or prepared.model.cache is False:
         yield None
@@ -206,9 +206,9 @@ def _cached_replies(prepared: Prepared, wanted: bool) -> Iterator[ReplySource | 
         yield CachedReplies(cache, model_identity(prepared.model))
 
 
-def simulate(prepared: Prepared) -> list[StepRecord]:
+def simulate(prepared: Prepared, *, replies: ReplySource | None = None) -> list[StepRecord]:
     """All steps of a run, in memory; nothing is written."""
-    return list(steps_of(prepared, memory_folder=None, run_id="memory", trace=Trace()))
+    return list(steps_of(prepared, memory_folder=None, run_id="memory", trace=Trace(), replies=replies))
 
 
 def steps_of(

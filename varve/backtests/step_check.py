@@ -13,6 +13,27 @@ from varve.finllm.source import Answered, Asked, ReplySource
 from varve.types import Usage
 
 MAX_SHOWN = 160
+_MEND = (
+    "replay with the Varve commit, packages and plug-ins that run.json names; "
+    "or the journal was changed after the run"
+)
+
+
+class Difference(NamedTuple):
+    """Where two values of one field differ first."""
+
+    path: str
+    then: Any
+    now: Any
+
+
+class CallDifferenceError(IntegrityError):
+    """The model is asked something else than was recorded in this place."""
+
+    def __init__(self, call: Row, found: Difference, asked: Asked) -> None:
+        self.found, self.messages = found, asked.messages
+        at = found._replace(path=f"model_calls[{call['ordinal']}]{found.path}")
+        super().__init__(_difference_text(call, at), mend=_MEND)
 
 
 class JournalReplies:
@@ -31,7 +52,7 @@ class JournalReplies:
         """The reply recorded in this place.
 
         Raises:
-            IntegrityError: if another call was recorded in this place.
+            CallDifferenceError: if another call was recorded in this place.
         """
         call = next(self._calls, None)
         if call is None:
@@ -41,21 +62,13 @@ class JournalReplies:
         then = {name: call[name] for name in now}
         found = first_difference(then, now)
         if found:
-            raise _differs(call, found._replace(path=f"model_calls[{call['ordinal']}]{found.path}"))
+            raise CallDifferenceError(call, found, asked)
         return Answered(call["reply"], Usage(**call["usage"]))
 
     def keep(self, asked: Asked, answered: Answered) -> None:
         """Hand a new reply on."""
         if self._after is not None:
             self._after.keep(asked, answered)
-
-
-class Difference(NamedTuple):
-    """Where two values of one field differ first."""
-
-    path: str
-    then: Any
-    now: Any
 
 
 def first_difference(then: Any, now: Any, path: str = "") -> Difference | None:
@@ -86,36 +99,44 @@ def check_step(record: StepRecord, recorded: JournaledStep) -> None:
     then = {"": [recorded.row], "model_calls": recorded.model_calls, "memory_events": recorded.memory_events}
     now = {"": made["steps"], "model_calls": made["model_calls"], "memory_events": made["memory_events"]}
     for table in then:
-        found = first_difference([_compared(r) for r in then[table]], [_compared(r) for r in now[table]])
+        found = first_difference([compared(r) for r in then[table]], [compared(r) for r in now[table]])
         if found:
             # The table of steps has one row a step: its number says nothing.
             path = found.path.removeprefix("[0].") if not table else table + found.path
             raise _differs(recorded.row, found._replace(path=path))
 
 
-def _compared(row: Row) -> Row:
+def compared(row: Row) -> Row:
+    """A row without the columns that may differ between equal runs."""
     return {name: value for name, value in row.items() if name not in UNCOMPARED}
 
 
 def _differs(row: Row, found: Difference) -> IntegrityError:
-    then, now = (shown(value) for value in _around(found.then, found.now))
+    return IntegrityError(_difference_text(row, found), mend=_MEND)
+
+
+def _difference_text(row: Row, found: Difference) -> str:
+    then, now = shown_both(found)
     phase = "warm-up" if row["phase"] == "warmup" else "trading"
-    return IntegrityError(
+    return (
         f"{phase} step {row['step']}, decided {row['decision_at']}: {found.path} differs: "
-        f"recorded {then}, now {now}",
-        mend="replay with the Varve commit, packages and plug-ins that run.json names; "
-        "or the journal was changed after the run",
+        f"recorded {then}, now {now}"
     )
 
 
 def _around(then: Any, now: Any) -> tuple[Any, Any]:
-    """Long texts from shortly before the place at which they part."""
     if not (isinstance(then, str) and isinstance(now, str)) or max(len(then), len(now)) <= MAX_SHOWN:
         return then, now
     same = next((i for i, (a, b) in enumerate(zip(then, now, strict=False)) if a != b), 0)
     start = max(0, same - 40)
     mark = "…" if start else ""
     return mark + then[start : start + MAX_SHOWN], mark + now[start : start + MAX_SHOWN]
+
+
+def shown_both(found: Difference) -> tuple[str, str]:
+    """Both values as JSON text, long texts from shortly before the place at which they part."""
+    then, now = _around(found.then, found.now)
+    return shown(then), shown(now)
 
 
 def shown(value: Any) -> str:
