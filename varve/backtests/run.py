@@ -82,13 +82,13 @@ def prepare(config: RunConfig) -> Prepared:
     """
     from varve.finllm.models import open_model
     from varve.market.select import load_market
+    from varve.memory.embedders import get_embedder
 
     trader_class = find_trader(config.agent)
     trader_config = trader_class.Config.build(**config.settings)
     get_costs(config.costs)
     get_sizer(config.sizer)
-    if config.embedder not in registry.names("embedders"):
-        raise UnknownNameError("embedder", config.embedder, registry.names("embedders"))
+    get_embedder(config.embedder)
     model = open_model(config.llm, seed=config.seed) if trader_class.needs_model else None
     loaded = load_market(
         config.ticker,

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from varve import registry
-from varve.errors import BadFileError, DataError
+from varve.errors import BadFileError, DataError, UsageError
 
 Vectors = NDArray[np.float32]
 _Sparse = tuple[NDArray[np.int64], NDArray[np.float64]]
@@ -51,13 +51,18 @@ class Embedder(Protocol):
 
 
 @cache
-def get_embedder(name: str) -> Embedder:
-    """The embedder registered under ``name``; one per process, so that its cache is shared.
+def get_embedder(spec: str) -> Embedder:
+    """The embedder that ``spec`` names, ``name`` or ``name:argument``; one per process, to share its cache.
+
+    ``name`` is looked up in the registry group ``embedders``; what is registered there is a factory
+    ``make(argument)``, and ``argument`` is empty where the spec has none.
 
     Raises:
         UnknownNameError: if there is none; near names are suggested.
+        VarveError: if it cannot be had: an extra is missing, a folder is not there.
     """
-    made: Embedder = registry.load("embedders", name)()
+    name, _, argument = spec.partition(":")
+    made: Embedder = registry.load("embedders", name)(argument)
     return made
 
 
@@ -212,6 +217,17 @@ class HashingEmbedder:
             places[i] = (code >> 1) % self.dimension
             values[i] = weight if code & 1 else -weight
         return places, values
+
+
+def make_hashing(argument: str = "") -> Embedder:
+    """Hashes words and finance synonyms: instant, little paraphrase.
+
+    Raises:
+        UsageError: if an argument is given.
+    """
+    if argument:
+        raise UsageError(f"embedder 'hashing' takes nothing, given {argument!r}", mend="give hashing alone")
+    return HashingEmbedder()
 
 
 def _stems(word: str) -> tuple[str, ...]:
