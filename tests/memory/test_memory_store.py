@@ -62,7 +62,7 @@ def test_writes_come_in_one_batch_every_so_many_sessions(tmp_path, monkeypatch):
     monkeypatch.setattr(
         store_module.ChromaStore, "write", lambda self, *a, **k: (writes.append(1), write(self, *a, **k))
     )
-    memory = make(folder=tmp_path)
+    memory = LayeredMemory(MemoryConfig.build(flush_every_sessions=21), TableEmbedder(), folder=tmp_path)
     live_some_days(memory, 0, 50)
     assert len(writes) == 2
     memory.close()
@@ -82,7 +82,7 @@ def test_without_a_folder_nothing_of_chromadb_is_touched(tmp_path, monkeypatch):
 
 
 def test_a_resumed_memory_equals_the_one_that_was_never_interrupted(tmp_path, trace):
-    config = MemoryConfig.build()
+    config = MemoryConfig.build(flush_every_sessions=21)
     memory = LayeredMemory(config, TableEmbedder(), trace=trace, folder=tmp_path)
     live_some_days(memory, 0, 25)  # flushed after 21 sessions, four are in the journal alone
     events, digest = through_json(trace.memory_events), memory.digest()
@@ -153,6 +153,38 @@ def test_a_store_of_other_settings_or_another_embedder_is_refused(tmp_path):
         LayeredMemory.load(memory.config, HashingEmbedder(), folder=tmp_path)
     with pytest.raises(NoDataError, match="no memory"):
         LayeredMemory.load(memory.config, TableEmbedder(), folder=tmp_path, run_id="other")
+
+
+class OtherWeights(TableEmbedder):
+    fingerprint = "table-2"
+
+
+class OtherDimension(TableEmbedder):
+    dimension = 8
+
+
+@pytest.mark.parametrize(
+    ("embedder", "said"),
+    [
+        (OtherWeights(), "with embedder 'table-1', this run has 'table-2'"),
+        (OtherDimension(), "with dimension 16, this run has 8"),
+    ],
+)
+def test_a_memory_goes_on_with_the_embedder_that_it_was_made_with(tmp_path, trace, embedder, said):
+    memory = make(folder=tmp_path, trace=trace)
+    live_some_days(memory, 0, 3)
+    memory.close()
+    events = through_json(trace.memory_events)
+    for again in (
+        lambda: LayeredMemory.load(memory.config, embedder, folder=tmp_path),
+        lambda: LayeredMemory.resume(events, memory.config, embedder, folder=tmp_path),
+    ):
+        with pytest.raises(IntegrityError, match=said) as caught:
+            again()
+        assert "that it was made with, or start a new run" in caught.value.mend
+    resumed = LayeredMemory.resume(events, memory.config, TableEmbedder(), folder=tmp_path)
+    assert resumed.digest() == memory.digest()
+    resumed.close()
 
 
 def test_a_new_run_does_not_write_over_an_earlier_one(tmp_path):

@@ -86,12 +86,19 @@ class DiskCopy:
         """Fill an empty state from the store; how many events of ``history`` it holds.
 
         None where nothing is stored, the store cannot be trusted, or it tells another history.
+
+        Raises:
+            IntegrityError: if it was made with other settings or another embedder; what is rebuilt from
+                the events would then be another memory.
         """
         try:
             stored = self._store.read()
-            if stored is None:
-                return None
-            self._check(stored)
+        except (IntegrityError, StorageError):
+            return None
+        if stored is None:
+            return None
+        self._check(stored)
+        try:
             count, chain = int(stored.checkpoint["changes"]), ""
             if count > len(history):
                 return None

@@ -340,11 +340,16 @@ class LayeredMemory(MemoryReader):
         differs, is damaged or was cut short, the memory is rebuilt by :meth:`replay`.
 
         Raises:
-            IntegrityError: if the events do not fit together.
+            IntegrityError: if the events do not fit together, or the store was made with other settings
+                or another embedder.
         """
         memory = cls(config, embedder, **rest)
         history = own_changes(events, memory.name)
-        done = memory._disk.load(memory._state, history) if memory._disk is not None else None
+        try:
+            done = memory._disk.load(memory._state, history) if memory._disk is not None else None
+        except VarveError:
+            memory.abandon()
+            raise
         if done is None:
             memory.abandon()
             return cls.replay(history, config, embedder, **rest)
