@@ -10,6 +10,8 @@ from varve.backtests.settings import RunConfig
 from varve.config import FrozenConfig
 from varve.errors import DataError, IntegrityError, ModelError, UsageError, VarveError
 from varve.market import BarSeries, InstrumentData, MarketData, MarketView, Observation, Provenance
+from varve.memory.check import Memory, check_memory
+from varve.memory.flat import FlatWindow
 from varve.strategies.base import Lesson, RunContext, Trader
 from varve.types import (
     Action,
@@ -43,6 +45,7 @@ __all__ = [
     "Failure",
     "FailureReason",
     "Fill",
+    "FlatWindow",
     "FrozenConfig",
     "Instrument",
     "InstrumentData",
@@ -51,6 +54,7 @@ __all__ = [
     "Lesson",
     "MarketData",
     "MarketView",
+    "Memory",
     "ModelError",
     "Observation",
     "Order",
@@ -64,5 +68,6 @@ __all__ = [
     "Usage",
     "UsageError",
     "VarveError",
+    "check_memory",
     "run_backtest",
 ]

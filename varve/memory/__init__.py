@@ -7,36 +7,44 @@ from typing import TYPE_CHECKING
 from varve.lazy import lazy
 
 if TYPE_CHECKING:
+    from varve.memory.check import Memory, check_memory
     from varve.memory.config import MemoryConfig, TierConfig
     from varve.memory.embedders import Embedder, HashingEmbedder, get_embedder
+    from varve.memory.flat import FlatWindow
     from varve.memory.layered import LayeredMemory
     from varve.memory.records import CreditReport, MemoryRecord, NewMemory, Recalled, SessionReport
 
 _HOMES = {
     "CreditReport": "records",
     "Embedder": "embedders",
+    "FlatWindow": "flat",
     "HashingEmbedder": "embedders",
     "LayeredMemory": "layered",
+    "Memory": "check",
     "MemoryConfig": "config",
     "MemoryRecord": "records",
     "NewMemory": "records",
     "Recalled": "records",
     "SessionReport": "records",
     "TierConfig": "config",
+    "check_memory": "check",
     "get_embedder": "embedders",
 }
 
 __all__ = [
     "CreditReport",
     "Embedder",
+    "FlatWindow",
     "HashingEmbedder",
     "LayeredMemory",
+    "Memory",
     "MemoryConfig",
     "MemoryRecord",
     "NewMemory",
     "Recalled",
     "SessionReport",
     "TierConfig",
+    "check_memory",
     "get_embedder",
 ]
 
