@@ -15,6 +15,9 @@ Axes = Any
 
 COLOURS = ("#0b5fa5", "#d97706", "#6b7280", "#9d4edd", "#2a9d8f")
 _BUY, _SELL, _GRID = "#15803d", "#b91c1c", "#e5e7eb"
+WIDTH = 9.0
+"""Of a chart, inches."""
+
 _STYLE: dict[str, Any] = {
     "font.size": 10,
     "font.family": "DejaVu Sans",
@@ -43,30 +46,45 @@ def draw_charts(tracks: Sequence[Track], *, currency: str, synthetic: bool) -> d
 
 
 def _draw(paint: Callable[[Axes], None], title: str, height: float, *, synthetic: bool) -> bytes:
+    return draw_stacked(((paint, title, height),), synthetic=synthetic)
+
+
+def draw_stacked(parts: Sequence[tuple[Callable[[Axes], None], str, float]], *, synthetic: bool) -> bytes:
+    """A figure of parts below each other, PNG; each has what paints it, a title and a height (inches)."""
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(9.0, height), dpi=110, layout="constrained")
+        whole = sum(height for *_, height in parts)
+        figure, bottom = Figure(figsize=(WIDTH, whole), dpi=110), whole
         FigureCanvasAgg(figure)
-        axes = figure.add_subplot()
-        axes.set_title(title)
-        axes.grid(True, color=_GRID, linewidth=0.8)
-        axes.set_axisbelow(True)
-        paint(axes)
-        if synthetic:
-            axes.text(
-                0.5, 0.5, "SYNTHETIC DATA", transform=axes.transAxes, fontsize=30, color="#b45309",
-                alpha=0.16, ha="center", va="center", weight="bold", zorder=0.5,
-            )  # fmt: skip
+        for paint, title, height in parts:
+            bottom -= height
+            # Fixed margins: a layout that measures its labels draws everything twice.
+            place = (0.85 / WIDTH, (bottom + 0.35) / whole, 1 - 1.0 / WIDTH, (height - 0.7) / whole)
+            axes = figure.add_axes(place)
+            axes.set_title(title)
+            axes.grid(True, color=_GRID, linewidth=0.8)
+            axes.set_axisbelow(True)
+            paint(axes)
+            if synthetic:
+                _mark_synthetic(axes)
         buffer = io.BytesIO()
         # No software or date entries: the bytes hang on the data alone.
         figure.savefig(buffer, format="png", metadata={"Software": None})
         return buffer.getvalue()
 
 
-def _dates(axes: Axes) -> None:
+def _mark_synthetic(axes: Axes) -> None:
+    axes.text(
+        0.5, 0.5, "SYNTHETIC DATA", transform=axes.transAxes, fontsize=30, color="#b45309",
+        alpha=0.16, ha="center", va="center", weight="bold", zorder=0.5,
+    )  # fmt: skip
+
+
+def set_dates(axes: Axes) -> None:
+    """Dates along the bottom."""
     import matplotlib.dates as mdates
 
     locator = mdates.AutoDateLocator(maxticks=9)
@@ -80,7 +98,7 @@ def _equity(axes: Axes, tracks: Sequence[Track], currency: str) -> None:
         axes.plot(track.sessions, track.equity, label=track.name, color=COLOURS[i % len(COLOURS)], **style)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.legend(loc="best", ncols=2)
-    _dates(axes)
+    set_dates(axes)
 
 
 def _drawdown(axes: Axes, tracks: Sequence[Track]) -> None:
@@ -92,7 +110,7 @@ def _drawdown(axes: Axes, tracks: Sequence[Track]) -> None:
         if i == 0:
             axes.fill_between(track.sessions, depth, 0, color=colour, alpha=0.15)
     axes.legend(loc="lower left", ncols=2)
-    _dates(axes)
+    set_dates(axes)
 
 
 def _price(axes: Axes, track: Track) -> None:
@@ -108,7 +126,7 @@ def _price(axes: Axes, track: Track) -> None:
             marker=marker, color=colour, s=34, label=f"{label} ({len(fills)})", zorder=3, linewidths=0,
         )  # fmt: skip
     axes.legend(loc="best", ncols=2)
-    _dates(axes)
+    set_dates(axes)
 
 
 def _exposure(axes: Axes, track: Track) -> None:
@@ -116,4 +134,4 @@ def _exposure(axes: Axes, track: Track) -> None:
     axes.fill_between(track.sessions, weight, 0, step="pre", color=COLOURS[0], alpha=0.35, linewidth=0)
     axes.axhline(0, color="#9ca3af", linewidth=0.8)
     axes.set_ylim(min(-5.0, float(weight.min()) * 1.05), max(105.0, float(weight.max()) * 1.05))
-    _dates(axes)
+    set_dates(axes)

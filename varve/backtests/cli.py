@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from varve.backtests.cache_cli import cache_app
+from varve.backtests.memory_cli import memory_app
 from varve.errors import UsageError, VarveError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ app = typer.Typer(
 data_app = typer.Typer(help="Import, pull and look at stored prices and news.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(cache_app, name="cache")
+app.add_typer(memory_app, name="memory")
 
 LISTED = ("agents", "strategies", "llms", "embedders", "sources")
 

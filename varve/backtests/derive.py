@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 from varve.backtests.charts import draw_charts
 from varve.backtests.journal import Journal
+from varve.backtests.memory_chart import draw_timelines
+from varve.backtests.memory_record import told_of_rows
 from varve.backtests.metrics import Track, compute_metrics, split_factors
 from varve.backtests.record import RunFolder, write_atomically
 from varve.backtests.recorded import bar_index, recorded_data
@@ -26,6 +28,7 @@ from varve.clock import parse_iso
 from varve.errors import BadFileError
 from varve.market.calendars import get_calendar
 from varve.market.data import InstrumentData
+from varve.memory.history import Told
 from varve.types import Fill
 
 Rows = list[dict[str, Any]]
@@ -41,7 +44,7 @@ class Tables(NamedTuple):
     tracks: list[Track]
     steps: Rows
     calls: Rows
-    events: Rows
+    told: list[Told]
 
 
 def derive(
@@ -65,11 +68,12 @@ def derive(
     charts = draw_charts(
         tables.tracks, currency=tables.metrics["currency"], synthetic=bool(manifest["synthetic"])
     )
+    charts |= draw_timelines(tables.told, synthetic=bool(manifest["synthetic"]))
     for name, image in charts.items():
         (folder.path / f"{name}.png").write_bytes(image)
     known = {"run_digest": tables.digest, "replies": _replies(tables.calls), **(then or {})}
     shown = {**manifest, **known, "audit": read_audit(folder, tables.digest)}
-    write_report(folder, shown, tables.metrics, tables.steps, tables.events, charts)
+    write_report(folder, shown, tables.metrics, tables.steps, tables.told, charts)
     folder.update(**known)
     return tables.metrics
 
@@ -94,10 +98,10 @@ def derive_tables(folder: RunFolder, *, data: InstrumentData | None = None) -> T
         metrics = _metrics(manifest, prepared, tracks, steps, lessons, calls)
         _write_tables(folder, agent, steps, metrics)
         digest = journal.digest(folder.derived)
-        events = list(journal.rows("memory_events"))
+        told = told_of_rows([*lessons, *steps], journal.rows("memory_events"))
     finally:
         journal.close()
-    return Tables(manifest, metrics, digest, tracks, steps, calls, events)
+    return Tables(manifest, metrics, digest, tracks, steps, calls, told)
 
 
 def read_audit(folder: RunFolder, run_digest: str) -> list[dict[str, Any]]:

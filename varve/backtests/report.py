@@ -11,13 +11,15 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from varve.backtests.memory_report import cited_memory
 from varve.backtests.record import RunFolder, write_atomically
 from varve.backtests.table import table_rows
+from varve.clock import parse_iso
+from varve.memory.history import Life, Told, lives
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
-MAX_MEMORY_CHARS = 700
 MAX_TOOL_CHARS = 400
 
 _READING = (
@@ -38,11 +40,11 @@ def write_report(
     manifest: Mapping[str, Any],
     metrics: dict[str, Any],
     steps: Sequence[Mapping[str, Any]],
-    memory_events: Sequence[Mapping[str, Any]],
+    told: Sequence[Told],
     charts: Mapping[str, bytes],
 ) -> None:
-    """Write the page from the run's record, its metrics, its journal's rows and its charts (PNG)."""
-    page = render_report(manifest, metrics, steps, memory_events, charts)
+    """Write the page from the run's record, its metrics, its steps, its memory and its charts (PNG)."""
+    page = render_report(manifest, metrics, steps, told, charts)
     write_atomically(folder.report, page)
 
 
@@ -50,14 +52,14 @@ def render_report(
     manifest: Mapping[str, Any],
     metrics: dict[str, Any],
     steps: Sequence[Mapping[str, Any]],
-    memory_events: Sequence[Mapping[str, Any]],
+    told: Sequence[Told],
     charts: Mapping[str, bytes],
 ) -> str:
     """The page as HTML text; see :func:`write_report`."""
     header, rows = table_rows(metrics)
     config = manifest["config"]
     agent = metrics["columns"][0]["metrics"]
-    memories = _memories(memory_events)
+    memories = lives(told)
     instrument = manifest["instrument"]
     return _template().render(
         title=f"{config['agent']} on {config['ticker']} · Varve",
@@ -124,33 +126,18 @@ def _record(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {name: manifest.get(name) for name in wanted}
 
 
-def _memories(events: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
-    """Id to what the page says of a memory."""
-    found = {}
-    for event in events:
-        if event["kind"] == "added":
-            data = event["data"]
-            available = str(data.get("available_at", ""))[:10]
-            found[event["memory_id"]] = {
-                "id": event["memory_id"],
-                "about": f"{data.get('kind', '')} · {data.get('tier', '')} tier · readable {available}",
-                "text": _cut(str(data.get("text", "")), MAX_MEMORY_CHARS),
-            }
-    return found
-
-
-def _day(row: Mapping[str, Any], memories: Mapping[str, dict[str, str]]) -> dict[str, Any]:
+def _day(row: Mapping[str, Any], memories: Mapping[str, Life]) -> dict[str, Any]:
     decision = row["decision"]
     failure = decision["failure"]
     action = decision["orders"][0][1] if decision["orders"] else ("FAILED" if failure else "HOLD")
-    unknown = {"about": "not in the journal", "text": ""}
+    at = parse_iso(row["decision_at"])
     return {
         "session": row["session"],
         "tag": action,
         "confidence": decision["confidence"],
         "rationale": decision["rationale"],
         "failure": None if failure is None else f"{failure['reason']}: {failure['detail']}",
-        "memories": [memories.get(i, {"id": i, **unknown}) for i in decision["cited_memories"]],
+        "memories": [cited_memory(i, memories, at) for i in decision["cited_memories"]],
         "tools": [_tool(call) for call in decision["tool_calls"]],
         "fill": ", ".join(_fill(fill) for fill in row["fills"]),
         "lines": _lines(row),

@@ -153,7 +153,7 @@ class DiskCopy:
             raise IntegrityError(
                 f"memory {self._store.prefix} holds {len(state.entries)} memories, its checkpoint says "
                 f"{mark['live']}",
-                mend="rebuild the memory from the run's journal",
+                mend=self._store.mend,
             )
         state.next_number, state.sessions = mark["next_number"], mark["sessions"]
         state.missed_credits, state.changes = mark["missed_credits"], mark["changes"]

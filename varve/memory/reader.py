@@ -59,28 +59,36 @@ class MemoryReader:
         now_ns = check_instant("now", now)
         count, wanted = check_count(k), check_tiers(tiers)
         vector = self._query_vector(query)
-        code = None if ticker is None else self._state.known_ticker(ticker)
-        found: dict[str, list[Recalled]] = {}
-        for tier in wanted:
-            settings, columns = self.config.tier(tier), self._state.tiers[tier]
-            ranked = columns.top(
-                vector,
-                now_ns,
-                count,
-                tau_days=settings.tau_days,
-                log_factor=settings.log_factor_per_day,
-                weights=self._weights,
-                ticker=code,
-            )
-            entries = self._state.entries
-            found[tier] = [
-                Recalled(
-                    entries[columns.ids[hit.row]].record, *hit[1:], tier
-                )  # score and its parts, in order
-                for hit in ranked
-            ]
+        found = {tier: self._ranked(vector, now_ns, count, tier, ticker) for tier in wanted}
         self._note_recall(query, now, count, ticker, found)
         return found
+
+    def overview(self, now: datetime, tiers: str | Iterable[str] | None = None) -> dict[str, list[Recalled]]:
+        """All that was readable at ``now``, by recency and importance alone; similarity is 0.
+
+        For people who look at a memory: it is no recall and leaves no event.
+
+        Raises:
+            UsageError: for an unknown tier, or a ``now`` without zone.
+        """
+        now_ns, none = check_instant("now", now), np.zeros(self.embedder.dimension, np.float32)
+        return {tier: self._ranked(none, now_ns, len(self) + 1, tier, None) for tier in check_tiers(tiers)}
+
+    def _ranked(
+        self, vector: Vector, now_ns: int, count: int, tier: str, ticker: str | None
+    ) -> list[Recalled]:
+        settings, columns, entries = self.config.tier(tier), self._state.tiers[tier], self._state.entries
+        ranked = columns.top(
+            vector,
+            now_ns,
+            count,
+            tau_days=settings.tau_days,
+            log_factor=settings.log_factor_per_day,
+            weights=self._weights,
+            ticker=None if ticker is None else self._state.known_ticker(ticker),
+        )
+        # score and its parts stand in a Recalled in the order of a Ranked
+        return [Recalled(entries[columns.ids[hit.row]].record, *hit[1:], tier) for hit in ranked]
 
     def _query_vector(self, query: str | Vector) -> Vector:
         dimension = self.embedder.dimension

@@ -87,6 +87,7 @@ class ChromaStore:
     def __init__(self, folder: Path, run_id: str, name: str) -> None:
         self.folder = Path(folder).resolve()
         self.prefix = f"{_plain(run_id)}.{_plain(name)}"
+        self.mend = f"make it anew from the run's journal: backtest memory rebuild {run_id}"
         self._closed = False
         with _lock:
             _opened.setdefault(self.folder, _Opened(self.folder)).users += 1
@@ -164,12 +165,12 @@ class ChromaStore:
         if not isinstance(schema, int) or schema > SCHEMA:
             raise IntegrityError(
                 f"the memory store in {self.folder} has schema {schema}, this version reads up to {SCHEMA}",
-                mend="use the version that wrote it, or rebuild the memory from the run's journal",
+                mend=f"use the version that wrote it, or {self.mend}",
             )
         if checkpoint.get("state") != "done":
             raise IntegrityError(
                 f"the last write of memory {self.prefix} in {self.folder} was cut short",
-                mend="rebuild the memory from the run's journal",
+                mend=self.mend,
             )
 
     def _drop(self, client: Any) -> None:
@@ -205,7 +206,7 @@ class ChromaStore:
                 shared.close()
                 raise StorageError(
                     f"the memory store in {self.folder} cannot be {done}: {error}",
-                    mend="see that the folder can be written, the disk has room, no other process uses it",
+                    mend=f"see that the folder can be written and the disk has room, then {self.mend}",
                 ) from error
 
 
