@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
     from varve.finllm.source import ReplySource
+    from varve.memory.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class RunContext:
         model: the language model, None for traders that need none.
         memory_folder: where memories are kept on disk; None keeps them in this process only.
         embedder: name of the registered embedder.
+        snapshot: what memories begin with; None for nothing.
         replies: where replies made before come from; hand it to the model session.
     """
 
@@ -51,6 +53,7 @@ class RunContext:
     model: BaseChatModel | None = None
     memory_folder: Path | None = None
     embedder: str = "hashing"
+    snapshot: Snapshot | None = None
     replies: ReplySource | None = None
 
 
@@ -78,13 +81,15 @@ class Trader(ABC):
     """Base of strategies and agents; override :meth:`decide` at least.
 
     ``Config`` is the class of the trader's own settings (``--set key=value``); ``needs_model`` tells
-    the runner to open the language model; ``allows_warm_up`` that lessons are of use.
+    the runner to open the language model; ``allows_warm_up`` that lessons are of use;
+    ``takes_memory`` that its memory can begin with a snapshot.
     """
 
     Config: ClassVar[type[FrozenConfig]] = FrozenConfig
     name: ClassVar[str] = ""
     needs_model: ClassVar[bool] = False
     allows_warm_up: ClassVar[bool] = False
+    takes_memory: ClassVar[bool] = False
 
     def __init__(self, config: FrozenConfig | None = None) -> None:
         self.config: Any = config if config is not None else self.Config()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from varve.config import FrozenConfig
-from varve.market.observation import Observation
-from varve.strategies.base import Trader
-from varve.strategies.indicators import sma
-from varve.types import Action, Decision
+from varve.market.data import BarSeries
+from varve.strategies.indicators import sma_line
+from varve.strategies.signals import Reading, SignalTrader
+from varve.types import Action
 
 
 class SmaCrossConfig(FrozenConfig):
@@ -26,26 +28,29 @@ class SmaCrossConfig(FrozenConfig):
         return self
 
 
-class SmaCross(Trader):
-    """Long while the fast average of closes is above the slow one, else flat (short where shorts are on).
-
-    An order is given only where the position differs from what is wanted; without ``slow`` closes it
-    holds.
-    """
+class SmaCross(SignalTrader):
+    """BUY while the fast average of closes is above the slow one, else SELL."""
 
     name: ClassVar[str] = "sma-cross"
     Config = SmaCrossConfig
+    search_space: ClassVar = {"fast": range(3, 21), "slow": range(25, 101)}
 
-    def decide(self, observation: Observation) -> Decision:
-        """BUY, SELL or HOLD by the two averages of the last closes."""
-        closes = observation.view.closes(observation.instrument.symbol, self.config.slow)
-        slow, fast = sma(closes, self.config.slow), sma(closes, self.config.fast)
-        if slow is None or fast is None:
-            return self._single(Action.HOLD, f"fewer than {self.config.slow} closes")
-        down = -1 if self.context.shorting else 0
-        wanted = 1 if fast > slow else down
-        held = (observation.position > 0) - (observation.position < 0)
-        reason = f"SMA({self.config.fast}) {fast:.4f}, SMA({self.config.slow}) {slow:.4f}"
-        if wanted == held:
-            return self._single(Action.HOLD, reason)
-        return self._single(Action.BUY if wanted > held else Action.SELL, reason)
+    @property
+    def bars_needed(self) -> int:
+        """The slow window."""
+        return int(self.config.slow)
+
+    def read(self, bars: BarSeries) -> Reading:
+        """The side of the slow average on which the fast one lies."""
+        fast, slow = sma_line(bars.close, self.config.fast), sma_line(bars.close, self.config.slow)
+        actions = np.where(fast > slow, 1, -1).astype(np.int8)
+        actions[np.isnan(slow)] = 0
+        return Reading(actions, {"sma_fast": fast, "sma_slow": slow})
+
+    def explain(self, action: Action, values: Mapping[str, float]) -> str:
+        """Both averages."""
+        side = "above" if action is Action.BUY else "not above"
+        return (
+            f"{action}, because SMA({self.config.fast}) {values['sma_fast']:.4f} is {side} "
+            f"SMA({self.config.slow}) {values['sma_slow']:.4f}."
+        )
