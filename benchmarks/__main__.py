@@ -7,7 +7,7 @@ from rich.table import Table
 
 from benchmarks.machine import describe
 
-MODULES = ("envs", "decisions")
+MODULES = ("envs", "decisions", "journal")
 
 
 def main() -> None:

@@ -244,6 +244,8 @@ class MemoryEvent:
 
     ``kind`` is one of ``added``, ``merged``, ``credited``, ``credit_missed``, ``promoted``,
     ``demoted``, ``purged``, ``recalled``, ``closed``; the last two name no single memory (empty id).
+    A memory that begins with a snapshot writes ``snapshot`` (empty id) and an ``imported`` for each of
+    its memories first.
     """
 
     kind: str

@@ -14,9 +14,10 @@ from langchain_core.messages import AIMessage, HumanMessage, convert_to_openai_m
 
 from varve.errors import BadFileError, IntegrityError, StorageError
 from varve.finllm.cache import CachedReplies, ReplyCache, cache_path, reply_key
+from varve.finllm.recorded import RecordedModel, message_of, reply_json
 from varve.finllm.replies import parse_reply
 from varve.finllm.session import ModelSession
-from varve.finllm.source import Answered, Asked, RecordedModel, message_of, reply_json
+from varve.finllm.source import Answered, Asked
 from varve.types import Action, Trace, Usage
 
 IDENTITY = {

@@ -138,7 +138,7 @@ def test_after_five_tries_the_run_stops_and_nothing_is_recorded() -> None:
         talk.invoke(ASKED, stage="decide")
     assert waits == [0.5, 1.0, 2.0, 4.0]
     assert trace.model_calls == []
-    assert "start the run again" in str(caught.value)
+    assert "backtest run --resume RUN" in str(caught.value)
     assert caught.value.exit_code == 4
 
 

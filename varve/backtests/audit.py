@@ -17,6 +17,7 @@ import numpy as np
 from varve.backtests.derive import AUDIT_FILE, check_ledger
 from varve.backtests.foresight import check_foresight
 from varve.backtests.journal import JournaledStep, rows_of_record
+from varve.backtests.memory_start import knows_future
 from varve.backtests.record import RunFolder, write_atomically
 from varve.backtests.recorded import prepare_recorded
 from varve.backtests.replay import recorded_steps, replay_run
@@ -25,7 +26,7 @@ from varve.backtests.simulation import StepRecord
 from varve.backtests.statistics import edge, one_sided_p
 from varve.backtests.step_check import JournalReplies, compared, first_difference, shown_both
 from varve.errors import IntegrityError, UsageError
-from varve.finllm.source import RecordedModel
+from varve.finllm.recorded import RecordedModel
 from varve.market.worlds.specs import PLANTED_PHRASE
 from varve.strategies.base import Trader
 from varve.types import Action, Decision, Trace
@@ -104,6 +105,10 @@ def _judged(name: str, check: Callable[[], str]) -> Check:
 
 def _future(prepared: Prepared, recorded: Sequence[JournaledStep]) -> str:
     """Another future after each of some instants leaves everything before it as it was."""
+    began_with = prepared.snapshot
+    if began_with is not None and knows_future(began_with, prepared.data, prepared.window):
+        until = f"{began_with.last_available_at:%Y-%m-%d}"
+        raise IntegrityError(f"the memory that it began with knows what happened until {until}")
     places = [i for i, step in enumerate(recorded) if step.row["phase"] == "trade"]
     # A sizer can only peek where there is something to size.
     ordering = [i for i in places if recorded[i].row["orders"]]
@@ -205,6 +210,7 @@ def _in_world(prepared: Prepared, world: str, seed: int) -> Prepared:
         "end": EDGE_END,
         "warmup_start": EDGE_WARMUP if learns else None,
         "fill": "auto",
+        "memory": None,
     }
     made = prepare(prepared.config.model_copy(update=changes))
     return replace(made, trader_class=prepared.trader_class, trader_config=prepared.trader_config)

@@ -96,6 +96,16 @@ def run(
     cash: Annotated[float | None, typer.Option(help="Initial cash in the instrument's currency.")] = None,
     fill: Annotated[str | None, typer.Option(help="auto, or same_close (an ablation that cheats).")] = None,
     horizon: Annotated[int | None, typer.Option(help="Sessions until an outcome is known.")] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|ID", help="Begin with this memory; see: backtest memory export"),
+    ] = None,
+    allow_future_memory: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-future-memory", help="Even if it knows the run's future (an ablation that cheats)."
+        ),
+    ] = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the agent's own.")
     ] = None,
@@ -120,6 +130,7 @@ def run(
         "warmup_start": _day(warmup_start), "llm": llm, "embedder": embedder, "data": data, "world": world,
         "world_seed": world_seed, "news": news, "seed": seed, "sizer": sizer, "costs": costs,
         "initial_cash": cash, "fill": fill, "horizon_sessions": horizon,
+        "memory": memory, "allow_future_memory": allow_future_memory,
     }  # fmt: skip
     settings = _settings(setting or [])
     if profile is not None:
@@ -278,7 +289,12 @@ def _merged(file: Path | None, given: dict[str, Any], settings: dict[str, Any]) 
     from varve.config import read_toml
 
     values = {} if file is None else read_toml(file)
-    return {**values, **given, "settings": {**values.get("settings", {}), **settings}}
+    merged = {**values, **given, "settings": {**values.get("settings", {}), **settings}}
+    if merged.get("memory"):
+        from varve.backtests.memory_start import snapshot_id
+
+        merged["memory"] = snapshot_id(str(merged["memory"]))
+    return merged
 
 
 def _settings(pairs: list[str]) -> dict[str, Any]:

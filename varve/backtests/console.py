@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from varve.backtests.cache_commands import saved_usd
+from varve.backtests.memory_start import memory_sentences
 from varve.backtests.record import RunFolder
 from varve.backtests.settings import RunConfig
 from varve.errors import ModelTransportError, StorageError
@@ -102,6 +103,11 @@ def _print_table(folder: RunFolder, metrics: dict[str, Any]) -> None:
         table.add_row(*row)
     console.print(table)
     console.print(metrics["sentence"], style="italic")
+    began_with, warnings = memory_sentences(manifest)
+    if began_with:
+        console.print(began_with)
+    for warning in warnings:
+        console.print(warning, style="bold red")
     replies = manifest.get("replies") or {"cached": 0}
     if replies["cached"]:
         console.print(_cached_line(replies))

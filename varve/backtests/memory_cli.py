@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -38,6 +39,24 @@ def memory_timeline(run: Run) -> None:
     from varve.backtests.memory_commands import print_timeline
 
     print_timeline(run)
+
+
+@memory_app.command("export")
+def memory_export(
+    run: Run, file: Annotated[Path, typer.Argument(help="The file to write, FILE.parquet.")], at: At = None
+) -> None:
+    """Write what a run remembered after a session to a file: to begin other runs with, or to share."""
+    from varve.backtests.memory_commands import export
+
+    export(run, file, at=None if at is None else at.date())
+
+
+@memory_app.command("import")
+def memory_import(file: Annotated[Path, typer.Argument(help="Made by: backtest memory export")]) -> None:
+    """Check an exported memory and keep it, so that runs can begin with it by its id."""
+    from varve.backtests.memory_commands import import_file
+
+    import_file(file)
 
 
 @memory_app.command("rebuild")

@@ -17,13 +17,15 @@ from varve.backtests.memory_report import paid
 from varve.backtests.record import RunFolder, find_run
 from varve.backtests.recorded import sole_writer
 from varve.backtests.table import ABSENT
-from varve.errors import IntegrityError, StorageError
+from varve.clock import iso
+from varve.errors import IntegrityError, StorageError, UsageError
 from varve.memory.checks import check_tiers
 from varve.memory.history import Life, Tally, Told, by_month, lives, names, timeline
 
 if TYPE_CHECKING:
     from varve.memory.embedders import Embedder
     from varve.memory.records import Recalled
+    from varve.memory.snapshot import Snapshot
 
 _WIDE = 70
 """Columns from which a terminal has room for every figure of a row."""
@@ -199,3 +201,47 @@ def _drop(path: Path) -> None:
         raise StorageError(
             f"{path} cannot be removed: {error}", mend="see that the run's folder can be written"
         ) from error
+
+
+def export(run: str, file: Path, *, at: date | None) -> None:
+    """Write what a run remembered after the session ``at``, or after the last, as a snapshot.
+
+    Raises:
+        VarveError: if there is no such run or day, the run has no memory, or the file cannot be written.
+    """
+    from varve.memory.snapshot import take_snapshot, write_snapshot
+
+    if file.suffix != ".parquet":
+        raise UsageError(f"{file} has the ending {file.suffix!r}", mend=f"name it {file.stem}.parquet")
+    folder = find_run(run)
+    told = until(told_of_run(folder), at)
+    manifest = folder.read()
+    source = {
+        "run_id": manifest["run_id"],
+        "ticker": manifest["config"]["ticker"],
+        "embedder": manifest["config"]["embedder"],
+        "data": manifest["data_label"],
+    }
+    synthetic = manifest["synthetic"] or bool((manifest.get("memory") or {}).get("synthetic"))
+    memories = [remembered(folder, told, name) for name in names(told)]
+    snapshot = take_snapshot(memories, told[-1].at, synthetic=synthetic, source=source)
+    write_snapshot(file, snapshot)
+    print(f"wrote {_told(snapshot)}")
+    print(f"begin a later run with it: backtest run --memory {file}")
+
+
+def import_file(file: Path) -> None:
+    """Check a snapshot and keep it under its id."""
+    from varve.backtests.memory_start import import_snapshot
+
+    snapshot = import_snapshot(file)
+    print(f"kept {_told(snapshot)}")
+    print(f"begin a later run with it: backtest run --memory {snapshot.id[:12]}")
+
+
+def _told(snapshot: Snapshot) -> str:
+    of = f" of run {snapshot.source['run_id']}" if "run_id" in snapshot.source else ""
+    return (
+        f"memory {snapshot.id[:12]}{of}: {len(snapshot):,} memories, "
+        f"known until {iso(snapshot.last_available_at)}"
+    )

@@ -59,6 +59,11 @@ class RunFolder:
         return self.path / "memory"
 
     @property
+    def snapshot(self) -> Path:
+        """The memory that the run began with, where it began with one."""
+        return self.path / "memory.parquet"
+
+    @property
     def report(self) -> Path:
         """The report page."""
         return self.path / "report.html"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from varve.backtests.inputs import read_inputs
+from varve.backtests.memory_start import snapshot_of_run
 from varve.backtests.record import RunFolder, software
 from varve.backtests.settings import RunConfig, Window
 from varve.config import home
@@ -35,7 +36,8 @@ def recorded_data(folder: RunFolder, manifest: dict[str, Any]) -> InstrumentData
     else:
         from varve.backtests.run import prepare
 
-        data, origin = prepare(RunConfig.build(**manifest["config"])).data, "the data stored now"
+        config = RunConfig.build(**{**manifest["config"], "memory": None})
+        data, origin = prepare(config).data, "the data stored now"
     if data.content_hash != manifest["data_hash"]:
         raise IntegrityError(
             f"{origin} is not the data of this run: hash {data.content_hash[:12]}, "
@@ -68,6 +70,7 @@ def prepare_recorded(folder: RunFolder, manifest: dict[str, Any], model: BaseCha
             bar_index(data, window["end"]),
         ),
         model=model if trader_class.needs_model else None,
+        snapshot=snapshot_of_run(folder, manifest),
     )
 
 

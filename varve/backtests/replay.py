@@ -22,7 +22,7 @@ from varve.backtests.run import OnStart, OnStep, Prepared, complete, steps_of
 from varve.backtests.step_check import JournalReplies, check_step, first_difference, shown
 from varve.clock import Clock, iso, wall_clock
 from varve.errors import IntegrityError, UsageError
-from varve.finllm.source import RecordedModel
+from varve.finllm.recorded import RecordedModel
 from varve.types import Trace
 
 

@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from varve.backtests.memory_report import cited_memory
+from varve.backtests.memory_start import memory_sentences
 from varve.backtests.record import RunFolder, write_atomically
 from varve.backtests.table import table_rows
 from varve.clock import parse_iso
@@ -73,6 +74,7 @@ def render_report(
             f"({manifest['window']['warmup_sessions']} sessions)"
         ),
         model=_model_line(manifest),
+        began_with=memory_sentences(manifest)[0],
         trading=(
             f"fill={manifest['fill_rule']} · costs {config['costs']} · sizer {config['sizer']} · "
             f"{config['initial_cash']:,.0f} {instrument['currency']} · seed {manifest['seed']}"
@@ -102,7 +104,7 @@ def _warnings(manifest: Mapping[str, Any]) -> list[str]:
         )
     if not manifest["config"]["news"]:
         warnings.append("Run without news and filings (--no-news).")
-    return warnings
+    return [*warnings, *memory_sentences(manifest)[1]]
 
 
 def _model_line(manifest: Mapping[str, Any]) -> str:
@@ -121,7 +123,7 @@ def _model_line(manifest: Mapping[str, Any]) -> str:
 def _record(manifest: Mapping[str, Any]) -> dict[str, Any]:
     wanted = (
         "run_id", "run_digest", "config", "agent_settings", "costs", "instrument", "provenance",
-        "data_hash", "model", "software", "status", "started_at", "finished_at",
+        "data_hash", "memory", "model", "software", "status", "started_at", "finished_at",
     )  # fmt: skip
     return {name: manifest.get(name) for name in wanted}
 

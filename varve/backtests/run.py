@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from varve import registry
 from varve.backtests.inputs import visible_until, write_inputs
 from varve.backtests.journal import Journal, JournaledStep
+from varve.backtests.memory_start import begin_window, keep_with_run, kept_snapshot, memory_entry
 from varve.backtests.record import RUN_SCHEMA_VERSION, RunFolder, create_run_folder, software
 from varve.backtests.recorded import sole_writer
 from varve.backtests.settings import RunConfig, Window, resolve_window
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
     from varve.finllm.source import ReplySource
+    from varve.memory.snapshot import Snapshot
 
 OnStart = Callable[["Prepared", RunFolder], None]
 OnStep = Callable[[StepRecord, int, int], None]
@@ -48,6 +50,7 @@ class Prepared:
     label: str
     window: Window
     model: BaseChatModel | None
+    snapshot: Snapshot | None = None
 
     @property
     def fill_rule(self) -> FillRule:
@@ -100,10 +103,13 @@ def prepare(config: RunConfig) -> Prepared:
     )
     data = loaded.data
     window = resolve_window(config, data.bars, warm_up=trader_class.allows_warm_up)
+    snapshot = kept_snapshot(config)
+    if snapshot is not None:
+        window = begin_window(config, snapshot, trader_class, data, window)
     calendar = get_calendar(data.instrument.calendar)
     decided_until = calendar.decision_at(data.bars.session(window.last - 1))
     data = visible_until(data, window.last, decided_until, news=config.news)
-    return Prepared(config, trader_class, trader_config, data, loaded.label, window, model)
+    return Prepared(config, trader_class, trader_config, data, loaded.label, window, model, snapshot)
 
 
 def make_simulation(prepared: Prepared, trader: Trader, trace: Trace) -> Simulation:
@@ -159,6 +165,8 @@ def run_backtest(
         folder.write(_manifest(prepared, folder, clock, bundle=bundle))
         if bundle:
             write_inputs(folder.inputs, prepared.data)
+        if prepared.snapshot is not None:
+            keep_with_run(folder, prepared.snapshot)
         complete(folder, prepared, on_start=on_start, on_step=on_step, use_cache=use_cache, clock=clock)
     return folder
 
@@ -240,6 +248,7 @@ def steps_of(
         model=prepared.model,
         memory_folder=memory_folder,
         embedder=prepared.config.embedder,
+        snapshot=prepared.snapshot,
         replies=replies,
     )
     trader.begin(context)
@@ -289,6 +298,7 @@ def run_baseline(prepared: Prepared, name: str, **settings: Any) -> list[StepRec
         trader_class=trader_class,
         trader_config=trader_class.Config.build(**settings),
         model=None,
+        snapshot=None,
         config=prepared.config.model_copy(update={"agent": name, "sizer": "all_in", "settings": settings}),
         window=replace(prepared.window, warmup_first=prepared.window.first),
     )
@@ -325,6 +335,7 @@ def _manifest(prepared: Prepared, folder: RunFolder, clock: Clock, *, bundle: bo
             "sessions": window.last - window.first + 1,
         },
         "model": None if prepared.model is None else model_identity(prepared.model),
+        "memory": memory_entry(prepared.snapshot, data, window),
         "seed": prepared.config.seed,
         "software": software(),
     }

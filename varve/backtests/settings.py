@@ -22,7 +22,9 @@ class RunConfig(FrozenConfig):
 
     Dates are session dates, both ends included. ``initial_cash`` is in the instrument's currency.
     ``settings`` are the agent's own, checked by its ``Config`` class. ``fill="same_close"`` fills at
-    the close that the agent has already read: an ablation, never a result.
+    the close that the agent has already read: an ablation, never a result. ``memory`` is the id of the
+    snapshot that the agent's memory begins with; ``allow_future_memory`` lets it know what happens in
+    the run: an ablation, never a result.
     """
 
     agent: str = "finmem"
@@ -42,6 +44,8 @@ class RunConfig(FrozenConfig):
     initial_cash: float = Field(default=100_000.0, gt=0, allow_inf_nan=False)
     fill: Literal["auto", "same_close"] = "auto"
     horizon_sessions: int = Field(default=5, ge=1)
+    memory: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    allow_future_memory: bool = False
     settings: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("ticker")

@@ -19,7 +19,8 @@ from typing import Any, NamedTuple, Self
 from varve.clock import Clock, iso, wall_clock
 from varve.config import canonical_json, home
 from varve.errors import BadFileError, IntegrityError, StorageError
-from varve.finllm.source import Answered, Asked, message_of
+from varve.finllm.recorded import message_of
+from varve.finllm.source import Answered, Asked
 from varve.types import Usage
 
 SCHEMA_VERSION = 1

@@ -11,9 +11,18 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.util import find_spec
+from typing import Any
 from urllib.parse import urlsplit
 
+from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models.base import LanguageModelInput
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatResult
+from langchain_core.runnables import Runnable
 from pydantic import SecretStr
 
 from varve.errors import SettingError, UsageError
@@ -45,24 +54,77 @@ def make_openai(argument: str, *, seed: int) -> BaseChatModel:
     timeout = _number(TIMEOUT_VARIABLE, DEFAULT_TIMEOUT_S)
     length = _number(LENGTH_VARIABLE, DEFAULT_MAX_TOKENS)
     key = _key()
-    try:
-        from varve.finllm.served import ServedModel
-    except ImportError as error:
+    if find_spec("langchain_openai") is None:
         raise UsageError(
-            f"models behind a server need the package langchain-openai: {error}",
+            "models behind a server need the package langchain-openai, which is not installed",
             mend="pip install 'varve[http]'",
-        ) from error
-    return ServedModel(
+        )
+    return OpenAIModel(
         model=name,
         base_url=url,
         api_key=SecretStr(key),
-        temperature=0.0,
         seed=seed,
-        timeout=timeout,
-        max_retries=0,
+        timeout_s=timeout,
         max_completion_tokens=int(length),
-        use_responses_api=False,
     )
+
+
+class OpenAIModel(BaseChatModel):
+    """What a served model is, without the client: that takes a second to import, and a run whose every
+    reply is in the cache never needs it.
+    """
+
+    model: str
+    base_url: str
+    api_key: SecretStr
+    seed: int
+    timeout_s: float
+    max_completion_tokens: int
+    temperature: float = 0.0
+
+    @property
+    def _llm_type(self) -> str:
+        return "openai-chat"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "base_url": self.base_url,
+            "temperature": self.temperature,
+            "seed": self.seed,
+            "max_completion_tokens": self.max_completion_tokens,
+        }
+
+    @cached_property
+    def client(self) -> BaseChatModel:
+        """The client, made at the first call."""
+        from varve.finllm.served import ServedModel
+
+        return ServedModel(
+            model=self.model,
+            base_url=self.base_url,
+            api_key=self.api_key,
+            temperature=self.temperature,
+            seed=self.seed,
+            timeout=self.timeout_s,
+            max_retries=0,
+            max_completion_tokens=self.max_completion_tokens,
+            use_responses_api=False,
+        )
+
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[LanguageModelInput, AIMessage]:
+        """The client with ``tools`` bound, one of which it has to call."""
+        return self.client.bind_tools(tools, **kwargs)
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return self.client._generate(messages, stop=stop, run_manager=run_manager, **kwargs)
 
 
 def _parted(argument: str) -> tuple[str, str]:

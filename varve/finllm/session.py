@@ -20,10 +20,13 @@ from langsmith.run_helpers import tracing_context
 from varve.clock import stopwatch
 from varve.errors import ModelError, ModelTransportError
 from varve.finllm.faults import Fault, fault_of, hide, mend_of, secrets_of
-from varve.finllm.source import Answered, Asked, ReplySource, message_of, reply_json
+from varve.finllm.recorded import message_of, reply_json
+from varve.finllm.source import Answered, Asked, ReplySource
 from varve.types import ModelCall, Trace, Usage
 
 MAX_WAIT_S = 30.0
+
+_Schemas = tuple[dict[str, Any], ...]
 
 
 def doubling(tried: int) -> float:
@@ -62,6 +65,7 @@ class ModelSession:
         self._secrets = secrets_of(model)
         self._replies = replies
         self._unkept: tuple[Asked, Answered] | None = None
+        self._bound: tuple[tuple[int, ...], tuple[Any, ...], _Schemas, _Schemas] | None = None
 
     def invoke(
         self,
@@ -87,8 +91,8 @@ class ModelSession:
             ModelTransportError: after the last try of a fault that may pass.
             ModelError: at once for a fault that another try does not mend.
         """
-        schemas = tuple(convert_to_openai_tool(tool) for tool in tools)
-        asked = self._asked(messages, schemas, stage, attempt)
+        schemas, shown = self._schemas(tools)
+        asked = self._asked(messages, shown, stage, attempt)
         found = None if self._replies is None else self._replies.find(asked)
         if found is None:
             reply, seconds = self._tried(messages, schemas)
@@ -118,20 +122,24 @@ class ModelSession:
             self._replies.keep(*self._unkept)
         self._unkept = None
 
-    def _asked(
-        self,
-        messages: Sequence[BaseMessage],
-        schemas: tuple[dict[str, Any], ...],
-        stage: str,
-        attempt: int,
-    ) -> Asked:
+    def _schemas(self, tools: Sequence[BaseTool | dict[str, Any]]) -> tuple[_Schemas, _Schemas]:
+        """The schemas as they are bound, and as they go into the journal; most agents bind the same daily."""
+        given = tuple(map(id, tools))
+        if self._bound is None or self._bound[0] != given:
+            schemas = tuple(convert_to_openai_tool(tool) for tool in tools)
+            shown = tuple(_plain(schema, self._secrets) for schema in schemas)
+            # The tools are kept too: an id is one only as long as its object lives.
+            self._bound = (given, tuple(tools), schemas, shown)
+        return self._bound[2:]
+
+    def _asked(self, messages: Sequence[BaseMessage], schemas: _Schemas, stage: str, attempt: int) -> Asked:
         plain = convert_to_openai_messages(list(messages))
         assert isinstance(plain, list)
         return Asked(
             stage,
             attempt,
             tuple(_plain(message, self._secrets) for message in plain),
-            tuple(_plain(schema, self._secrets) for schema in schemas),
+            schemas,
         )
 
     def _tried(

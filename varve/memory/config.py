@@ -91,7 +91,8 @@ class MemoryConfig(FrozenConfig):
         purge_importance_below: purge when importance has sunk below this; None for never.
         purge_needs_debit: let ``purge_importance_below`` count only for memories with negative net
             credits, so that decay alone removes nothing before ``purge_after_taus``.
-        flush_every_sessions: sessions between two writes to disk.
+        flush_every_sessions: sessions between two writes to disk; each costs chromadb about 25 ms a tier,
+            and what lies between is in the run's journal.
         max_text_chars: longest text that is taken.
     """
 
@@ -110,7 +111,7 @@ class MemoryConfig(FrozenConfig):
     purge_after_taus: float = Field(default=3.0, gt=0, allow_inf_nan=False)
     purge_importance_below: float | None = None
     purge_needs_debit: bool = False
-    flush_every_sessions: int = Field(default=21, ge=1)
+    flush_every_sessions: int = Field(default=63, ge=1)
     max_text_chars: int = Field(default=100_000, ge=1)
     short: TierConfig
     mid: TierConfig

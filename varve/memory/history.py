@@ -110,7 +110,7 @@ class Tally:
 
 
 _COUNTS = ("stored", "merged", "promoted", "demoted", "purged", "recalled", "used", "cited")
-_COUNTED_AS = {"added": "stored", "imported": "stored", "merged": "merged", "promoted": "promoted",
+_COUNTED_AS = {"added": "stored", "merged": "merged", "promoted": "promoted",
                "demoted": "demoted", "purged": "purged"}  # fmt: skip
 
 

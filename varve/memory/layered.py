@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from varve.clock import from_ns, iso, to_utc
-from varve.errors import UsageError, VarveError
+from varve.errors import UsageError
 from varve.memory.checks import (
     check_instant,
     check_metadata,
@@ -24,10 +23,9 @@ from varve.memory.checks import (
     check_tiers,
 )
 from varve.memory.columns import Vector
-from varve.memory.config import LADDER, MemoryConfig
-from varve.memory.disk import DiskCopy
-from varve.memory.embedders import Embedder, Vectors, checked_vectors
-from varve.memory.reader import MemoryReader
+from varve.memory.config import LADDER
+from varve.memory.embedders import Vectors, checked_vectors
+from varve.memory.keeper import MemoryKeeper
 from varve.memory.records import (
     CreditReport,
     NewMemory,
@@ -35,11 +33,11 @@ from varve.memory.records import (
     normalised,
     text_key,
 )
-from varve.memory.state import Entry, id_of, own_changes
-from varve.types import MemoryEvent, Trace
+from varve.memory.state import Entry, id_of
+from varve.types import MemoryEvent
 
 
-class LayeredMemory(MemoryReader):
+class LayeredMemory(MemoryKeeper):
     """What one agent remembers in one run.
 
     Args:
@@ -50,24 +48,11 @@ class LayeredMemory(MemoryReader):
         folder: of chromadb's files; None keeps the memory in this process only.
         run_id: names the run in the store; never enters a result.
         name: names the memory within the run.
-    """
+        snapshot: what it begins with; nothing when None.
 
-    def __init__(
-        self,
-        config: MemoryConfig,
-        embedder: Embedder,
-        *,
-        seed: int = 0,
-        trace: Trace | None = None,
-        folder: Path | None = None,
-        run_id: str = "run",
-        name: str = "finmem",
-    ) -> None:
-        super().__init__(config, embedder, trace if trace is not None else Trace(), name)
-        self.seed, self.run_id = seed, run_id
-        self._disk: DiskCopy | None = None
-        if folder is not None:
-            self._disk = DiskCopy(folder, run_id, name, config, embedder)
+    Raises:
+        UsageError: if the snapshot has no memory of that name, or another embedder made it.
+    """
 
     # -- storing ------------------------------------------------------------------------------
 
@@ -288,118 +273,3 @@ class LayeredMemory(MemoryReader):
         kind, place = ("promoted", place + 1) if rises else ("demoted", place - 1)
         data = {"from": entry.tier, "to": LADDER[place], "importance": importance}
         return MemoryEvent(kind, memory_id, from_ns(now_ns), data)
-
-    # -- disk and journal ---------------------------------------------------------------------
-
-    def flush(self) -> None:
-        """Write what changed since the last write, in one batch; nothing to do without a folder.
-
-        Raises:
-            StorageError: if the folder cannot be written; a later flush tries again.
-        """
-        if self._disk is not None:
-            self._disk.flush(self._state)
-
-    def close(self) -> None:
-        """Write what is held back and give the disk back; a second call does nothing.
-
-        Raises:
-            StorageError: as :meth:`flush`.
-        """
-        if self._disk is not None:
-            self.flush()
-            self._disk.close()
-            self._disk = None
-
-    @classmethod
-    def replay(
-        cls, events: Iterable[MemoryEvent], config: MemoryConfig, embedder: Embedder, **rest: Any
-    ) -> Self:
-        """The memory that wrote ``events``, rebuilt from them alone.
-
-        ``rest`` as in the constructor; events of memories with another ``name`` are passed over. With
-        a folder, what is stored there under this run and name is replaced at the next flush. The
-        trace receives nothing of the past.
-
-        Raises:
-            IntegrityError: if the events do not fit together.
-        """
-        memory = cls(config, embedder, **rest)
-        memory._redo(own_changes(events, memory.name))
-        if memory._disk is not None:
-            memory._disk.replace_all(memory._state)
-        return memory
-
-    @classmethod
-    def resume(
-        cls, events: Iterable[MemoryEvent], config: MemoryConfig, embedder: Embedder, **rest: Any
-    ) -> Self:
-        """The memory that wrote ``events``, from the store where that agrees with them.
-
-        The events are the truth: the store is read, checked against them, and caught up; where it
-        differs, is damaged or was cut short, the memory is rebuilt by :meth:`replay`.
-
-        Raises:
-            IntegrityError: if the events do not fit together, or the store was made with other settings
-                or another embedder.
-        """
-        memory = cls(config, embedder, **rest)
-        history = own_changes(events, memory.name)
-        try:
-            done = memory._disk.load(memory._state, history) if memory._disk is not None else None
-        except VarveError:
-            memory.abandon()
-            raise
-        if done is None:
-            memory.abandon()
-            return cls.replay(history, config, embedder, **rest)
-        memory._redo(history[done:])
-        return memory
-
-    @classmethod
-    def load(cls, config: MemoryConfig, embedder: Embedder, **rest: Any) -> Self:
-        """The memory as it was last written to its folder, without any journal.
-
-        Raises:
-            NoDataError: if nothing is stored under this run and name.
-            IntegrityError: if the last write was cut short, or other settings or another embedder
-                made it.
-            StorageError: if the folder cannot be read.
-        """
-        memory = cls(config, embedder, **rest)
-        if memory._disk is None:
-            raise UsageError("a memory without a folder has nothing to load", mend="give folder=")
-        try:
-            memory._disk.load_all(memory._state)
-        except VarveError:
-            memory.abandon()
-            raise
-        return memory
-
-    def abandon(self) -> None:
-        """Give the disk back without writing; what was not flushed is in the events alone."""
-        if self._disk is not None:
-            self._disk.close()
-            self._disk = None
-
-    def _redo(self, history: Sequence[MemoryEvent]) -> None:
-        texts = [event.data["text"] for event in history if event.kind == "added"]
-        made = iter(self._vectors_of(texts))
-        for event in history:
-            vector = next(made) if event.kind == "added" else None
-            self._state.apply(event, vector)
-            if self._disk is not None:
-                self._disk.note(event)
-
-    def _vectors_of(self, texts: Sequence[str]) -> Vectors:
-        dimension = self.embedder.dimension
-        if not texts:
-            return np.zeros((0, dimension), np.float32)
-        return checked_vectors(self.embedder.embed(texts), len(texts), dimension, "the embedder")
-
-    def _do(self, event: MemoryEvent, vector: Vector | None = None) -> None:
-        event = MemoryEvent(event.kind, event.memory_id, event.at, {"memory": self.name, **event.data})
-        self._state.apply(event, vector)
-        self.trace.memory_events.append(event)
-        if self._disk is not None:
-            self._disk.note(event)

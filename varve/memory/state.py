@@ -18,7 +18,11 @@ from varve.memory.config import TIERS, MemoryConfig
 from varve.memory.records import LATEST_NS, MemoryRecord, text_key
 from varve.types import MemoryEvent
 
-CHANGES = ("added", "merged", "credited", "credit_missed", "promoted", "demoted", "purged", "closed")
+TOLD_WHOLE = ("added", "imported")
+"""Kinds of events that bring a memory in, text and all; its vector comes beside them."""
+
+CHANGES = ("snapshot", *TOLD_WHOLE, "merged", "credited", "credit_missed", "promoted", "demoted", "purged",
+           "closed")  # fmt: skip
 """Kinds of events that change a memory; ``recalled`` changes nothing."""
 
 
@@ -69,7 +73,7 @@ class State:
         self._apply = {kind: getattr(self, f"_{kind}") for kind in CHANGES}
 
     def apply(self, event: MemoryEvent, vector: Vector | None = None) -> None:
-        """Change the state by one event; ``vector`` is wanted for ``added`` alone.
+        """Change the state by one event; ``vector`` is wanted for :data:`TOLD_WHOLE` alone.
 
         Raises:
             IntegrityError: if the event does not fit the state.
@@ -81,8 +85,8 @@ class State:
             raise IntegrityError(
                 f"memory event of unknown kind {event.kind!r}", mend="use the version that wrote it"
             )
-        if event.kind == "added":
-            self._added(event, vector)
+        if event.kind in TOLD_WHOLE:
+            change(event, vector)
         else:
             change(event)
         self.changes += 1
@@ -181,6 +185,37 @@ class State:
         zero = {"base_ns": available, "net_credits": 0.0, "tier_credits": 0.0, "links": record.links}
         self.insert(record, {**life, **zero}, vector)
         self.next_number += 1
+
+    def _snapshot(self, event: MemoryEvent) -> None:
+        """A memory begins with what another one knew; its memories follow, each in an event."""
+        if self.changes:
+            raise IntegrityError(
+                "a snapshot was taken in after the memory had begun",
+                mend="give the events of one memory, all of them, in the order in which they happened",
+            )
+        data = event.data
+        self.next_number, self.sessions = data["next_number"], data["sessions"]
+        self.missed_credits = data["missed_credits"]
+        self.touched = dict.fromkeys(data["touched"])
+
+    def _imported(self, event: MemoryEvent, vector: Vector | None) -> None:
+        data, number = event.data, number_of(event.memory_id)
+        if vector is None or number is None or not 1 <= number < self.next_number:
+            raise IntegrityError(
+                f"imported memory {event.memory_id!r} is none of its snapshot's",
+                mend="take the snapshot anew",
+            )
+        record = record_of(event.memory_id, data, parse_iso(data["created_at"]))
+        self.insert(record, data["life"], vector)
+
+    def counters(self) -> dict[str, Any]:
+        """What goes on counting beside the memories, as plain values for a snapshot."""
+        return {
+            "next_number": self.next_number,
+            "sessions": self.sessions,
+            "missed_credits": self.missed_credits,
+            "touched": list(self.touched),
+        }
 
     def _merged(self, event: MemoryEvent) -> None:
         """The same text again: the earliest moment at which either copy could be read counts."""

@@ -64,12 +64,13 @@ class FinMem(Trader):
     Config = FinMemConfig
     needs_model: ClassVar[bool] = True
     allows_warm_up: ClassVar[bool] = True
+    takes_memory: ClassVar[bool] = True
 
     def begin(self, context: RunContext) -> None:
-        """A run starts with an empty memory.
+        """A run starts with an empty memory, or with what its snapshot holds.
 
         Raises:
-            UsageError: if the run has no model.
+            UsageError: if the run has no model, or the snapshot is of another agent or embedder.
         """
         super().begin(context)
         if context.model is None:
@@ -85,6 +86,7 @@ class FinMem(Trader):
             folder=context.memory_folder,
             run_id=context.run_id,
             name=self.name,
+            snapshot=context.snapshot,
         )
         self._stored_chars = min(MAX_STORED_CHARS, config.memory.max_text_chars)
         self._session = ModelSession(context.model, context.trace, replies=context.replies)
