@@ -161,7 +161,7 @@ def stochastic_line(high: Floats, low: Floats, close: Floats, window: int) -> Fl
     highest = highest_line(np.where(np.isnan(high), close, high), window)
     lowest = -highest_line(-np.where(np.isnan(low), close, low), window)
     span = highest - lowest
-    line = np.divide(100.0 * (close - lowest), span, out=np.full(len(close), 50.0), where=span > 0)
+    line: Floats = np.divide(100.0 * (close - lowest), span, out=np.full(len(close), 50.0), where=span > 0)
     line[np.isnan(span)] = np.nan
     return line
 
