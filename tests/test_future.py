@@ -36,7 +36,8 @@ def assert_no_foresight(run, cut_session_index):
     assert len(decided) > 5
     for one, other in zip(decided, after, strict=False):
         assert what_was_known(one, instant) == what_was_known(other, instant), one.session
-    assert [r.portfolio for r in before] != [r.portfolio for r in after] or run.config.agent == "random"
+    # The two worlds do part after the cut; a rule that never trades there is no less tested.
+    assert [r.observation_hash for r in before] != [r.observation_hash for r in after]
 
 
 @pytest.mark.parametrize("ticker", ["TSLA", "ETH-USD"])
