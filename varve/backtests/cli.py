@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from varve.backtests.cache_cli import cache_app
+from varve.backtests.llm_cli import llm_app
 from varve.backtests.memory_cli import memory_app
 from varve.errors import UsageError, VarveError
 
@@ -28,6 +29,7 @@ app = typer.Typer(
 data_app = typer.Typer(help="Import, pull and look at stored prices and news.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(cache_app, name="cache")
+app.add_typer(llm_app, name="llm")
 app.add_typer(memory_app, name="memory")
 
 LISTED = ("agents", "strategies", "llms", "embedders", "sources")
@@ -106,6 +108,10 @@ def run(
             "--allow-future-memory", help="Even if it knows the run's future (an ablation that cheats)."
         ),
     ] = None,
+    after_cutoff: Annotated[
+        bool | None,
+        typer.Option("--after-cutoff", help="Start behind what the model can know; see: backtest llm models"),
+    ] = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the agent's own.")
     ] = None,
@@ -130,7 +136,7 @@ def run(
         "warmup_start": _day(warmup_start), "llm": llm, "embedder": embedder, "data": data, "world": world,
         "world_seed": world_seed, "news": news, "seed": seed, "sizer": sizer, "costs": costs,
         "initial_cash": cash, "fill": fill, "horizon_sessions": horizon,
-        "memory": memory, "allow_future_memory": allow_future_memory,
+        "memory": memory, "allow_future_memory": allow_future_memory, "after_cutoff": after_cutoff,
     }  # fmt: skip
     settings = _settings(setting or [])
     if profile is not None:

@@ -16,6 +16,7 @@ from varve.backtests.memory_start import memory_sentences
 from varve.backtests.record import RunFolder
 from varve.backtests.settings import RunConfig
 from varve.errors import ModelTransportError, StorageError
+from varve.finllm.catalogue import knowledge_warning
 
 if TYPE_CHECKING:
     from varve.backtests.replay import Replayed
@@ -106,7 +107,8 @@ def _print_table(folder: RunFolder, metrics: dict[str, Any]) -> None:
     began_with, warnings = memory_sentences(manifest)
     if began_with:
         console.print(began_with)
-    for warning in warnings:
+    stamp = knowledge_warning(manifest.get("knowledge"))
+    for warning in [*warnings, *([stamp] if stamp else [])]:
         console.print(warning, style="bold red")
     replies = manifest.get("replies") or {"cached": 0}
     if replies["cached"]:

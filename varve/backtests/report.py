@@ -16,6 +16,7 @@ from varve.backtests.memory_start import memory_sentences
 from varve.backtests.record import RunFolder, write_atomically
 from varve.backtests.table import table_rows
 from varve.clock import parse_iso
+from varve.finllm.catalogue import knowledge_warning
 from varve.memory.history import Life, Told, lives
 
 if TYPE_CHECKING:
@@ -104,6 +105,9 @@ def _warnings(manifest: Mapping[str, Any]) -> list[str]:
         )
     if not manifest["config"]["news"]:
         warnings.append("Run without news and filings (--no-news).")
+    knowledge = knowledge_warning(manifest.get("knowledge"))
+    if knowledge is not None:
+        warnings.append(knowledge)
     return [*warnings, *memory_sentences(manifest)[1]]
 
 
@@ -113,17 +117,19 @@ def _model_line(manifest: Mapping[str, Any]) -> str:
         return "No language model is asked."
     if manifest["config"]["llm"].partition(":")[0] == "scripted":
         return _SCRIPTED
-    cutoff = model.get("knowledge_cutoff") or "unknown"
-    return (
-        f"Language model {manifest['config']['llm']}; knowledge cut-off {cutoff}: "
-        "dates before it may be remembered rather than judged."
-    )
+    line = f"Language model {manifest['config']['llm']}"
+    knowledge = manifest.get("knowledge") or {"status": "unknown", "known_until": None}
+    if knowledge["status"] == "after":
+        return f"{line}; it knows the world until {knowledge['known_until']}, before this window."
+    if knowledge["status"] == "none":
+        return f"{line}; it cannot have read about these data."
+    return f"{line}."
 
 
 def _record(manifest: Mapping[str, Any]) -> dict[str, Any]:
     wanted = (
         "run_id", "run_digest", "config", "agent_settings", "costs", "instrument", "provenance",
-        "data_hash", "memory", "model", "software", "status", "started_at", "finished_at",
+        "data_hash", "memory", "model", "knowledge", "software", "status", "started_at", "finished_at",
     )  # fmt: skip
     return {name: manifest.get(name) for name in wanted}
 

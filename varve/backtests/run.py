@@ -14,7 +14,7 @@ from varve.backtests.journal import Journal, JournaledStep
 from varve.backtests.memory_start import begin_window, keep_with_run, kept_snapshot, memory_entry
 from varve.backtests.record import RUN_SCHEMA_VERSION, RunFolder, create_run_folder, software
 from varve.backtests.recorded import sole_writer
-from varve.backtests.settings import RunConfig, Window, resolve_window
+from varve.backtests.settings import RunConfig, Window, after_knowledge, resolve_window
 from varve.backtests.simulation import Simulation, StepRecord
 from varve.backtests.step_check import JournalReplies, check_step
 from varve.clock import Clock, iso, wall_clock
@@ -102,7 +102,7 @@ def prepare(config: RunConfig) -> Prepared:
         world_seed=config.world_seed,
     )
     data = loaded.data
-    window = resolve_window(config, data.bars, warm_up=trader_class.allows_warm_up)
+    window = resolve_window(after_knowledge(config, data), data.bars, warm_up=trader_class.allows_warm_up)
     snapshot = kept_snapshot(config)
     if snapshot is not None:
         window = begin_window(config, snapshot, trader_class, data, window)
@@ -305,6 +305,21 @@ def run_baseline(prepared: Prepared, name: str, **settings: Any) -> list[StepRec
     return simulate(lean)
 
 
+def knowledge_entry(prepared: Prepared) -> dict[str, Any] | None:
+    """What ``run.json`` says of how much of the window the model may have read about; None without one."""
+    from varve.finllm.catalogue import knowledge_of
+
+    if prepared.model is None:
+        return None
+    bars, window = prepared.data.bars, prepared.window
+    return knowledge_of(
+        prepared.config.llm,
+        bars.session(window.first),
+        bars.session(window.last),
+        synthetic=prepared.data.provenance.synthetic,
+    )
+
+
 def _manifest(prepared: Prepared, folder: RunFolder, clock: Clock, *, bundle: bool) -> dict[str, Any]:
     from varve.finllm.models import model_identity
 
@@ -335,6 +350,7 @@ def _manifest(prepared: Prepared, folder: RunFolder, clock: Clock, *, bundle: bo
             "sessions": window.last - window.first + 1,
         },
         "model": None if prepared.model is None else model_identity(prepared.model),
+        "knowledge": knowledge_entry(prepared),
         "memory": memory_entry(prepared.snapshot, data, window),
         "seed": prepared.config.seed,
         "software": software(),

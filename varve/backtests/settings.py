@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 
 from varve.config import FrozenConfig
 from varve.errors import NoDataError, SettingError
-from varve.market.data import BarSeries
+from varve.market.data import BarSeries, InstrumentData
 
 DEFAULT_TEST_SESSIONS = 252
 DEFAULT_WARM_UP_SESSIONS = 126
@@ -24,7 +24,7 @@ class RunConfig(FrozenConfig):
     ``settings`` are the agent's own, checked by its ``Config`` class. ``fill="same_close"`` fills at
     the close that the agent has already read: an ablation, never a result. ``memory`` is the id of the
     snapshot that the agent's memory begins with; ``allow_future_memory`` lets it know what happens in
-    the run: an ablation, never a result.
+    the run: an ablation, never a result. ``after_cutoff`` moves the start behind what the model can know.
     """
 
     agent: str = "finmem"
@@ -46,6 +46,7 @@ class RunConfig(FrozenConfig):
     horizon_sessions: int = Field(default=5, ge=1)
     memory: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     allow_future_memory: bool = False
+    after_cutoff: bool = False
     settings: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("ticker")
@@ -114,6 +115,38 @@ def resolve_window(config: RunConfig, bars: BarSeries, *, warm_up: bool) -> Wind
                 mend="give an earlier --warmup-start",
             )
     return Window(warmup_first, first, last)
+
+
+def after_knowledge(config: RunConfig, data: InstrumentData) -> RunConfig:
+    """The settings with a start behind what the model can know, where ``after_cutoff`` asks for that.
+
+    Synthetic data and models that know no world need no moving.
+
+    Raises:
+        SettingError: if nobody says until when the model knows the world, or nothing is left after it.
+    """
+    from varve.finllm.catalogue import USER_FILE, card_of
+
+    if not config.after_cutoff or data.provenance.synthetic:
+        return config
+    card = card_of(config.llm)
+    if card is not None and not card.knows_the_world:
+        return config
+    until = None if card is None else card.known_until
+    if until is None:
+        raise SettingError(
+            f"after_cutoff needs to know until when {config.llm.partition('@')[0]} knows the world; "
+            "nobody says",
+            mend=f"name its knowledge_cutoff in {USER_FILE} under VARVE_HOME; see: backtest llm models",
+        )
+    end = config.end or data.bars.session(len(data.bars) - 1)
+    if end <= until:
+        raise SettingError(
+            f"after_cutoff leaves nothing: the model knows the world until {until}, the run ends {end}",
+            mend="give a later --end, or import or pull later data",
+        )
+    start = max(config.start or date.min, until + timedelta(days=1))
+    return config if config.start == start else config.model_copy(update={"start": start})
 
 
 def _check_order(config: RunConfig) -> None:

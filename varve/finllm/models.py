@@ -45,22 +45,20 @@ def open_model(spec: str, *, seed: int = 0) -> BaseChatModel:
 
 
 def model_identity(model: BaseChatModel) -> dict[str, Any]:
-    """What the run record says about a model: name, settings, their SHA-256, knowledge cut-off.
+    """What the run record says about a model: name, settings, their SHA-256.
 
     The fingerprint is over everything that the model itself gives as identifying it (sampling and
-    seed among them). ``knowledge_cutoff`` is what the model states, None where it states none.
-    Nothing secret is in it.
+    seed among them). Nothing secret is in it. What it knows of the world is told by
+    :mod:`varve.finllm.catalogue`.
     """
     secrets = secrets_of(model)
     settings = _plain(dict(model._identifying_params))
     kind = type(model).__name__
     text = hide(canonical_json({"kind": model._llm_type, "settings": settings}), secrets)
-    cutoff = getattr(model, "knowledge_cutoff", None)
     return {
         "name": hide(model.name or kind, secrets),
         "fingerprint": hashlib.sha256(text.encode()).hexdigest(),
         "settings": json.loads(text)["settings"],
-        "knowledge_cutoff": None if cutoff is None else str(cutoff),
     }
 
 

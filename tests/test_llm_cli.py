@@ -1,0 +1,76 @@
+"""``backtest llm``, and runs that keep behind what a model can know."""
+
+import json
+
+import pytest
+
+from varve.finllm.fake import FakeModelServer
+
+CSV = "date,close\n" + "".join(f"2023-12-{day:02d},{100 + day}\n" for day in (20, 21, 22, 26, 27, 28, 29))
+
+
+@pytest.fixture
+def stored(backtest, tmp_path):
+    rows = CSV + "".join(f"2024-01-{day:02d},{100 + day}\n" for day in (2, 3, 4, 5, 8, 9, 10))
+    (tmp_path / "acme.csv").write_text(rows)
+    code, _, err = backtest("data", "import", tmp_path / "acme.csv", "--ticker", "ACME")
+    assert code == 0, err
+    return "ACME"
+
+
+def test_models_are_listed_with_what_is_known_of_them(backtest):
+    code, out, _ = backtest("llm", "models")
+    assert code == 0
+    assert "Qwen/Qwen3-8B" in out
+    assert "2023-12-31" in out
+    assert "no world" in out
+
+
+def test_the_example_can_be_used_as_it_is(backtest, varve_home):
+    _, out, _ = backtest("llm", "models", "--example")
+    (varve_home / "models.toml").write_text(out)
+    code, out, err = backtest("llm", "models")
+    assert code == 0, err
+    assert "my-org/my-model" in out
+
+
+def test_the_recipe_names_the_parser_of_a_known_family(backtest):
+    _, out, _ = backtest("llm", "serve-recipe", "Qwen/Qwen3-8B", "--port", "8123")
+    assert "vllm serve Qwen/Qwen3-8B --port 8123" in out
+    assert "--tool-call-parser hermes" in out
+    assert "--llm openai:Qwen/Qwen3-8B@http://localhost:8123/v1" in out
+
+
+def test_the_recipe_of_an_unknown_model_says_what_is_missing(backtest):
+    _, out, _ = backtest("llm", "serve-recipe", "homebrew")
+    assert "--tool-call-parser NAME" in out
+
+
+def test_a_run_inside_the_models_knowledge_is_stamped(backtest, varve_home, stored):
+    with FakeModelServer() as server:
+        llm = f"openai:gpt-4-turbo@{server.base_url}"
+        code, out, err = backtest("run", "--ticker", stored, "--llm", llm, "--quiet")
+        assert code == 0, err
+        page = open(out.strip(), encoding="utf-8").read()  # noqa: SIM115, PTH123
+        assert "the beginning of this window" in page
+        code, out, err = backtest("run", "--ticker", stored, "--llm", llm, "--after-cutoff", "--quiet")
+        assert code == 0, err
+    folder = max((varve_home / "runs").iterdir())
+    manifest = json.loads((folder / "run.json").read_text())
+    assert manifest["knowledge"]["status"] == "after"
+    assert manifest["window"]["start"] == "2024-01-02"
+
+
+@pytest.mark.parametrize(
+    ("name", "end", "words"),
+    [
+        ("homebrew", "2024-01-10", ["homebrew", "nobody says", "models.toml"]),
+        ("gpt-4-turbo", "2023-12-29", ["2023-12-31", "2023-12-29", "later"]),
+    ],
+)
+def test_after_cutoff_refuses_what_it_cannot_keep(backtest, stored, name, end, words):
+    llm = f"openai:{name}@http://127.0.0.1:9/v1"
+    code, _, err = backtest("run", "--ticker", stored, "--llm", llm, "--after-cutoff", "--end", end)
+    assert code == 2
+    for word in words:
+        assert word in err

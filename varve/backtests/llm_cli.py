@@ -1,0 +1,38 @@
+"""The commands of ``backtest llm``; light on import, as the whole command line is."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+llm_app = typer.Typer(
+    help="Language models: what is known of them, and how to serve one.", no_args_is_help=True
+)
+
+
+@llm_app.command("models")
+def llm_models(
+    example: Annotated[
+        bool, typer.Option("--example", help="Print an entry to put into models.toml.")
+    ] = False,
+) -> None:
+    """List models with licence, size, tool-call form, knowledge cut-off and release."""
+    from varve.backtests.llm_commands import print_example, print_models
+
+    if example:
+        print_example()
+    else:
+        print_models()
+
+
+@llm_app.command("serve-recipe")
+def llm_serve_recipe(
+    model: Annotated[str, typer.Argument(help="A model's name or folder, for example Qwen/Qwen3-8B.")],
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the server.")] = 8000,
+    context: Annotated[int, typer.Option(min=1024, help="Longest prompt and reply, tokens.")] = 8192,
+) -> None:
+    """Print how to serve a model with vLLM in an environment of its own, and the run that uses it."""
+    from varve.backtests.llm_commands import print_recipe
+
+    print_recipe(model, port=port, context=context)
