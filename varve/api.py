@@ -12,6 +12,8 @@ from varve.errors import DataError, IntegrityError, ModelError, UsageError, Varv
 from varve.market import BarSeries, InstrumentData, MarketData, MarketView, Observation, Provenance
 from varve.memory.check import Memory, check_memory
 from varve.memory.flat import FlatWindow
+from varve.memory.labels import Labelled, LabelledQuery
+from varve.memory.records import citation, of_citation
 from varve.strategies.base import Lesson, RunContext, Trader
 from varve.types import (
     Action,
@@ -51,6 +53,8 @@ __all__ = [
     "InstrumentData",
     "IntegrityError",
     "Intent",
+    "Labelled",
+    "LabelledQuery",
     "Lesson",
     "MarketData",
     "MarketView",
@@ -69,5 +73,7 @@ __all__ = [
     "UsageError",
     "VarveError",
     "check_memory",
+    "citation",
+    "of_citation",
     "run_backtest",
 ]

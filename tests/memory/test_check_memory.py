@@ -11,6 +11,7 @@ from memory_helpers import TableEmbedder, day
 
 from varve.errors import IntegrityError, UsageError
 from varve.memory import FlatWindow, HashingEmbedder, LayeredMemory, MemoryConfig, NewMemory, check_memory
+from varve.memory.checks import check_where, passes
 from varve.memory.config import TIERS
 
 
@@ -34,34 +35,34 @@ def test_the_flat_window_passes_at_any_size(items):
 
 
 class LooksAhead(FlatWindow):
-    def recall(self, query, now, k, tiers=None, ticker=None):
-        return super().recall(query, day(4000), k, tiers, ticker)
+    def recall(self, query, now, k, tiers=None, ticker=None, where=None):
+        return super().recall(query, day(4000), k, tiers, ticker, where)
 
 
 class LooksAMomentAhead(FlatWindow):
-    def recall(self, query, now, k, tiers=None, ticker=None):
-        return super().recall(query, now + timedelta(microseconds=1), k, tiers, ticker)
+    def recall(self, query, now, k, tiers=None, ticker=None, where=None):
+        return super().recall(query, now + timedelta(microseconds=1), k, tiers, ticker, where)
 
 
 class FuturePushesOut(FlatWindow):
     """A window over what was stored, readable or not."""
 
-    def recall(self, query, now, k, tiers=None, ticker=None):
-        found = super().recall(query, now, k, tiers, ticker)
+    def recall(self, query, now, k, tiers=None, ticker=None, where=None):
+        found = super().recall(query, now, k, tiers, ticker, where)
         last = deque(self._records, maxlen=12)
         return {tier: [hit for hit in hits if hit.id in last] for tier, hits in found.items()}
 
 
 class CountsTheFuture(FlatWindow):
-    def recall(self, query, now, k, tiers=None, ticker=None):
-        found = super().recall(query, now, k, tiers, ticker)
+    def recall(self, query, now, k, tiers=None, ticker=None, where=None):
+        found = super().recall(query, now, k, tiers, ticker, where)
         size = sum(len(record.text) for record in self._records.values())
         return {t: [hit._replace(score=hit.score + size * 1e-9) for hit in hits] for t, hits in found.items()}
 
 
 class OneTooMany(FlatWindow):
-    def recall(self, query, now, k, tiers=None, ticker=None):
-        return super().recall(query, now, k + 1, tiers, ticker)
+    def recall(self, query, now, k, tiers=None, ticker=None, where=None):
+        return super().recall(query, now, k + 1, tiers, ticker, where)
 
 
 class KeepsCopies(FlatWindow):
@@ -74,8 +75,8 @@ class KeepsCopies(FlatWindow):
 
 
 class SameTwice(FlatWindow):
-    def recall(self, query, now, k, tiers=None, ticker=None):
-        found = super().recall(query, now, k, tiers, ticker)
+    def recall(self, query, now, k, tiers=None, ticker=None, where=None):
+        found = super().recall(query, now, k, tiers, ticker, where)
         return {tier: (hits[:1] * 2 if k > 1 else hits) for tier, hits in found.items()}
 
 
@@ -90,8 +91,8 @@ class ForgetsIds(FlatWindow):
 
 
 class Shuffles(FlatWindow):
-    def recall(self, query, now, k, tiers=None, ticker=None):
-        found = super().recall(query, now, k, tiers, ticker)
+    def recall(self, query, now, k, tiers=None, ticker=None, where=None):
+        found = super().recall(query, now, k, tiers, ticker, where)
         for hits in found.values():
             random.Random(id(self)).shuffle(hits)
         return {tier: [hit._replace(score=0.0) for hit in hits] for tier, hits in found.items()}
@@ -100,9 +101,9 @@ class Shuffles(FlatWindow):
 class TiresOfQuestions(FlatWindow):
     asked = 0
 
-    def recall(self, query, now, k, tiers=None, ticker=None):
+    def recall(self, query, now, k, tiers=None, ticker=None, where=None):
         self.asked += 1
-        found = super().recall(query, now, k, tiers, ticker)
+        found = super().recall(query, now, k, tiers, ticker, where)
         return {t: [hit._replace(score=hit.score - self.asked) for hit in hits] for t, hits in found.items()}
 
 
@@ -113,8 +114,8 @@ class HangsOnTheProcess(FlatWindow):
         super().__init__()
         self.number = next(self.made)
 
-    def recall(self, query, now, k, tiers=None, ticker=None):
-        found = super().recall(query, now, k, tiers, ticker)
+    def recall(self, query, now, k, tiers=None, ticker=None, where=None):
+        found = super().recall(query, now, k, tiers, ticker, where)
         return {t: [hit._replace(score=hit.score - self.number) for hit in hits] for t, hits in found.items()}
 
 
@@ -124,53 +125,79 @@ class HangsOnTheBatch(FlatWindow):
 
 
 class Empty(FlatWindow):
-    def recall(self, query, now, k, tiers=None, ticker=None):
-        return {tier: [] for tier in super().recall(query, now, k, tiers, ticker)}
+    def recall(self, query, now, k, tiers=None, ticker=None, where=None):
+        return {tier: [] for tier in super().recall(query, now, k, tiers, ticker, where)}
 
 
 class MissesTheLast(FlatWindow):
-    def recall(self, query, now, k, tiers=None, ticker=None):
-        return super().recall(query, now, k, tiers, ticker) if len(self) > 1 else {t: [] for t in TIERS}
+    def recall(self, query, now, k, tiers=None, ticker=None, where=None):
+        return (
+            super().recall(query, now, k, tiers, ticker, where) if len(self) > 1 else {t: [] for t in TIERS}
+        )
 
 
 class AnyTicker(FlatWindow):
-    def recall(self, query, now, k, tiers=None, ticker=None):
-        return super().recall(query, now, k, tiers)
+    def recall(self, query, now, k, tiers=None, ticker=None, where=None):
+        return super().recall(query, now, k, tiers, None, where)
 
 
 class AllTiers(FlatWindow):
-    def recall(self, query, now, k, tiers=None, ticker=None):
-        return {tier: hits for tier, hits in super().recall(query, now, k, tiers, ticker).items() if hits}
+    def recall(self, query, now, k, tiers=None, ticker=None, where=None):
+        return {
+            tier: hits for tier, hits in super().recall(query, now, k, tiers, ticker, where).items() if hits
+        }
+
+
+class FiltersAfterTheCut(FlatWindow):
+    def recall(self, query, now, k, tiers=None, ticker=None, where=None):
+        wanted = check_where(where)
+        found = super().recall(query, now, k, tiers, ticker)
+        return {
+            tier: [hit for hit in hits if passes(hit.record.metadata, wanted)] for tier, hits in found.items()
+        }
+
+
+class OneLabelEach(FlatWindow):
+    def recall_labelled(self, queries, now, k, tiers=None, ticker=None):
+        found = super().recall_labelled(queries, now, k, tiers, ticker)
+        return {tier: [hit._replace(labels=hit.labels[:1]) for hit in hits] for tier, hits in found.items()}
+
+
+class TakesNoQuestion(FlatWindow):
+    def recall_labelled(self, queries, now, k, tiers=None, ticker=None):
+        return super().recall_labelled(queries, now, k, tiers, ticker) if queries else {}
 
 
 class WrongDrawer(FlatWindow):
-    def recall(self, query, now, k, tiers=None, ticker=None):
-        found = super().recall(query, now, k, tiers, ticker)
+    def recall(self, query, now, k, tiers=None, ticker=None, where=None):
+        found = super().recall(query, now, k, tiers, ticker, where)
         return {tier: [hit._replace(tier="short") for hit in hits] for tier, hits in found.items()}
 
 
 class WorstFirst(FlatWindow):
-    def recall(self, query, now, k, tiers=None, ticker=None):
-        return {tier: hits[::-1] for tier, hits in super().recall(query, now, k, tiers, ticker).items()}
+    def recall(self, query, now, k, tiers=None, ticker=None, where=None):
+        return {
+            tier: hits[::-1] for tier, hits in super().recall(query, now, k, tiers, ticker, where).items()
+        }
 
 
 class Embellishes(FlatWindow):
-    def recall(self, query, now, k, tiers=None, ticker=None):
+    def recall(self, query, now, k, tiers=None, ticker=None, where=None):
         def better(hit):
             return hit._replace(record=replace(hit.record, metadata={**hit.record.metadata, "paid": 1}))
 
-        found = super().recall(query, now, k, tiers, ticker)
+        found = super().recall(query, now, k, tiers, ticker, where)
         return {tier: [better(hit) for hit in hits] for tier, hits in found.items()}
 
 
 class TakesAnyQuestion(FlatWindow):
-    def recall(self, query, now, k, tiers=None, ticker=None):
-        return super().recall(query, now, max(k, 1), tiers, ticker)
+    def recall(self, query, now, k, tiers=None, ticker=None, where=None):
+        return super().recall(query, now, max(k, 1), tiers, ticker, where)
 
 
 class TakesEmptyQueries(FlatWindow):
-    def recall(self, query, now, k, tiers=None, ticker=None):
-        return super().recall(query or "all", now, k, tiers, ticker) if query.strip() else {}
+    def recall(self, query, now, k, tiers=None, ticker=None, where=None):
+        return super().recall(query or "all", now, k, tiers, ticker, where) if query.strip() else {}
 
 
 class TakesAnyCredit(FlatWindow):
@@ -202,6 +229,9 @@ class StoresHalf(FlatWindow):
         (Empty, "nothing is recalled"),
         (MissesTheLast, "came back for the only item"),
         (AnyTicker, "about AAA came back for BBB"),
+        (FiltersAfterTheCut, "than the first with {'horizon': 'short'}"),
+        (OneLabelEach, "than each found alone"),
+        (TakesNoQuestion, "it took no labelled query"),
         (AllTiers, "were asked for"),
         (WrongDrawer, "and says short"),
         (WorstFirst, "best first"),

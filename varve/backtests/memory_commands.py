@@ -20,7 +20,7 @@ from varve.backtests.table import ABSENT
 from varve.clock import iso
 from varve.errors import IntegrityError, StorageError, UsageError
 from varve.memory.checks import check_tiers
-from varve.memory.history import Life, Tally, Told, by_month, lives, names, timeline
+from varve.memory.history import Life, Tally, Told, are_several, by_month, lives, names, timeline
 
 if TYPE_CHECKING:
     from varve.memory.embedders import Embedder
@@ -44,7 +44,7 @@ def show(run: str, *, at: date | None, tier: str | None, query: str | None, top:
     tiers = check_tiers(tier)
     told = until(told_of_run(folder), at)
     console, found = Console(highlight=False), lives(told)
-    several = len(names(told)) > 1
+    several = are_several(told)
     for name in names(told):
         rest = {} if query is None else {"embedder": _embedder(folder, name)}
         memory = remembered(folder, told, name, **rest)

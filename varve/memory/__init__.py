@@ -11,14 +11,25 @@ if TYPE_CHECKING:
     from varve.memory.config import MemoryConfig, TierConfig
     from varve.memory.embedders import Embedder, HashingEmbedder, get_embedder
     from varve.memory.flat import FlatWindow
+    from varve.memory.labels import Labelled, LabelledQuery
     from varve.memory.layered import LayeredMemory
-    from varve.memory.records import CreditReport, MemoryRecord, NewMemory, Recalled, SessionReport
+    from varve.memory.records import (
+        CreditReport,
+        MemoryRecord,
+        NewMemory,
+        Recalled,
+        SessionReport,
+        citation,
+        of_citation,
+    )
 
 _HOMES = {
     "CreditReport": "records",
     "Embedder": "embedders",
     "FlatWindow": "flat",
     "HashingEmbedder": "embedders",
+    "Labelled": "labels",
+    "LabelledQuery": "labels",
     "LayeredMemory": "layered",
     "Memory": "check",
     "MemoryConfig": "config",
@@ -28,7 +39,9 @@ _HOMES = {
     "SessionReport": "records",
     "TierConfig": "config",
     "check_memory": "check",
+    "citation": "records",
     "get_embedder": "embedders",
+    "of_citation": "records",
 }
 
 __all__ = [
@@ -36,6 +49,8 @@ __all__ = [
     "Embedder",
     "FlatWindow",
     "HashingEmbedder",
+    "Labelled",
+    "LabelledQuery",
     "LayeredMemory",
     "Memory",
     "MemoryConfig",
@@ -45,7 +60,9 @@ __all__ = [
     "SessionReport",
     "TierConfig",
     "check_memory",
+    "citation",
     "get_embedder",
+    "of_citation",
 ]
 
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 
 from varve.errors import IntegrityError, UsageError
+from varve.memory.checks import check_where, passes
 from varve.memory.config import TIERS
+from varve.memory.labels import Labelled, LabelledQuery, merged
 from varve.memory.records import CreditReport, NewMemory, Recalled, SessionReport, text_key
 from varve.types import MemoryEvent
 
@@ -36,8 +38,20 @@ class Memory(Protocol):
         k: int,
         tiers: str | Iterable[str] | None = None,
         ticker: str | None = None,
+        where: Mapping[str, Any] | None = None,
     ) -> dict[str, list[Recalled]]:
-        """Up to ``k`` of each tier among what was readable at ``now``."""
+        """Up to ``k`` of each tier among what was readable at ``now`` and has the metadata ``where``."""
+        ...
+
+    def recall_labelled(
+        self,
+        queries: Sequence[LabelledQuery],
+        now: datetime,
+        k: int,
+        tiers: str | Iterable[str] | None = None,
+        ticker: str | None = None,
+    ) -> dict[str, list[Labelled]]:
+        """``recall`` once per label, as :func:`varve.memory.labels.merged` puts the answers together."""
         ...
 
     def credit(self, ids: Iterable[str], reward: float, at: datetime) -> CreditReport:
@@ -56,6 +70,7 @@ Answer = dict[str, list[Recalled]]
 DAYS, ITEMS_A_DAY, SEED = 30, 4, 20210104
 _START = datetime(2021, 1, 4, 14, 30, tzinfo=UTC)
 _TICKERS = ("AAA", "BBB", None)
+_HORIZONS = ("short", "medium", "long")
 _CUTS = (4, 15, 26)
 _SLACK = 1e-3
 """Scores nearer than this count as equal when it is checked that the best comes first."""
@@ -71,7 +86,8 @@ def check_memory(factory: Factory, *, replay: Replay | None = None) -> None:
     """Raise unless the memories that ``factory`` makes hold the contract.
 
     Checked: nothing is recalled before it could be read, and what cannot be read yet changes no answer;
-    at most ``k`` come back, of the tiers and the ticker asked for, best first, no text and no id twice;
+    at most ``k`` come back, of the tiers and the ticker asked for, best first, no text and no id twice; a
+    filter by metadata counts before the cut to ``k``; labelled questions find what each finds alone;
     what is stored is found; ids are unique, records stay as they were stored; equal memories
     answer equally, asking changes nothing, nor does the batching of what is stored; input that cannot
     be used is refused with a :class:`~varve.errors.UsageError` and leaves nothing behind.
@@ -97,6 +113,8 @@ def check_memory(factory: Factory, *, replay: Replay | None = None) -> None:
         _compare(lived, "other items that cannot be read yet", [_texts(answers[cut])], [_texts(changed)])
     _check_first(factory, days[0])
     _check_refusals(factory)
+    for day in (days[DAYS // 2], days[-1]):
+        _check_filters(lived, day)
     if replay is not None:
         events = tuple(lived.memory.trace.memory_events)  # type: ignore[attr-defined]
         rebuilt = replay(events)
@@ -213,6 +231,27 @@ class _Life:
         )
 
 
+def _check_filters(life: _Life, day: _Day) -> None:
+    """Questions by label, with a filter by metadata each, beside all that there is."""
+    memory = life.memory
+    for ticker in ("AAA", None):
+        everything = memory.recall(day.query, day.now, 10_000, None, ticker)
+        queries = [LabelledQuery(horizon, day.query, {"horizon": horizon}) for horizon in _HORIZONS]
+        queries.append(LabelledQuery("any", day.query))
+        alone = {}
+        for label, query, where in queries:
+            alone[label] = memory.recall(query, day.now, 2, None, ticker, where)
+            wanted = check_where(where)
+            for tier, hits in everything.items():
+                best = [hit.id for hit in hits if passes(hit.record.metadata, wanted)][:2]
+                if [hit.id for hit in alone[label].get(tier, ())] != best:
+                    raise life.broken(
+                        day.now, f"of tier {tier} other memories came back than the first with {where}"
+                    )
+        if memory.recall_labelled(queries, day.now, 2, None, ticker) != merged(alone):
+            raise life.broken(day.now, "labelled questions found other memories than each found alone")
+
+
 def _days() -> list[_Day]:
     """Made-up news: each fifth item is a copy, each sixth can be read only days later."""
     draw = random.Random(SEED)
@@ -229,7 +268,9 @@ def _days() -> list[_Day]:
                 copied = draw.choice([one for one in known if one.available_at <= now])
                 text, ticker, tier = f"  {copied.text.upper()}\n", copied.ticker, copied.tier
             at = now - timedelta(hours=draw.randint(0, 20)) + late
-            item = NewMemory(text, tier, ticker, at, at, "news", {"count": count})
+            item = NewMemory(
+                text, tier, ticker, at, at, "news", {"count": count, "horizon": _HORIZONS[count % 3]}
+            )
             items.append(item)
             known.append(item)
         days.append(_Day(now, tuple(items), f"{draw.choice(_DID)} {draw.choice(_WHAT)}"))
@@ -269,6 +310,15 @@ _REFUSALS = (
     _Refusal("an unknown tier", lambda memory, item, now: memory.recall("news", now, 1, ("middle",))),
     _Refusal(
         "a time without zone", lambda memory, item, now: memory.recall("news", now.replace(tzinfo=None), 1)
+    ),
+    _Refusal(
+        "a filter that is no table",
+        lambda memory, item, now: memory.recall("news", now, 1, where="short"),  # type: ignore[arg-type]
+    ),
+    _Refusal("no labelled query", lambda memory, item, now: memory.recall_labelled([], now, 1)),
+    _Refusal(
+        "a label given twice",
+        lambda memory, item, now: memory.recall_labelled([LabelledQuery("short", "news")] * 2, now, 1),
     ),
     _Refusal("credit to an unknown id", lambda memory, item, now: memory.credit(["no such id"], 1.0, now)),
     _Refusal("a reward of NaN", lambda memory, item, now: memory.credit([], float("nan"), now)),

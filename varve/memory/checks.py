@@ -108,3 +108,45 @@ def check_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
             f"metadata cannot be written as JSON: {error}", mend="give text, numbers, lists and tables"
         ) from error
     return copy
+
+
+Where = tuple[tuple[str, Any], ...]
+"""A metadata filter, checked: keys and the plain values that they must have."""
+
+
+def check_where(where: Mapping[str, Any] | None) -> Where:
+    """A metadata filter as pairs in the order of their keys; empty for None.
+
+    Raises:
+        UsageError: for a key that is no text, or a value that is no text, finite number, bool or None.
+    """
+    if where is None:
+        return ()
+    if not isinstance(where, Mapping):
+        raise UsageError(
+            f"the metadata filter is a {type(where).__name__}, expected a table of keys and values",
+            mend='give it as {"horizon": "short"}',
+        )
+    for key, value in where.items():
+        plain = (
+            value is None
+            or isinstance(value, str | int)
+            or (isinstance(value, float) and math.isfinite(value))
+        )
+        if not isinstance(key, str) or not plain:
+            raise UsageError(
+                f"the metadata filter wants {key!r} to be {value!r}, expected a key of text and a "
+                "value that is text, a finite number, true, false or None",
+                mend='give it as {"horizon": "short"}',
+            )
+    return tuple(sorted(where.items()))
+
+
+def passes(metadata: Mapping[str, Any], where: Where) -> bool:
+    """Whether ``metadata`` has every key of ``where`` with an equal value; true and 1 are not equal."""
+    for key, value in where:
+        if key not in metadata or metadata[key] != value:
+            return False
+        if isinstance(metadata[key], bool) != isinstance(value, bool):
+            return False
+    return True

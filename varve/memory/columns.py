@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -99,8 +100,9 @@ class Columns:
         log_factor: float,
         weights: Weights,
         ticker: int | None,
+        keep: Callable[[str], bool] | None = None,
     ) -> list[Ranked]:
-        """The true top ``k`` among rows readable at ``now_ns``, best first.
+        """The true top ``k`` among rows readable at ``now_ns`` whose id ``keep`` lets through, best first.
 
         A float32 product finds every row that can be among the best; those alone are scored in
         float64, row by row, so that a result does not hang on where a row lies. Scores are compared
@@ -111,6 +113,8 @@ class Columns:
         if ticker is not None:
             seen &= (self.ticker[:n] == ticker) | (self.ticker[:n] == -1)
         rows = np.flatnonzero(seen)
+        if keep is not None:
+            rows = rows[np.fromiter((keep(self.ids[row]) for row in rows), np.bool_, len(rows))]
         if not len(rows):
             return []
         whole = len(rows) == n

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from varve.clock import from_ns, to_utc
 from varve.errors import UsageError
@@ -15,8 +16,11 @@ from varve.memory.checks import (
     check_number,
     check_text,
     check_tiers,
+    check_where,
+    passes,
 )
 from varve.memory.columns import DAY_NS
+from varve.memory.labels import Labelled, LabelledQuery, check_queries, merged
 from varve.memory.records import CreditReport, MemoryRecord, NewMemory, Recalled, SessionReport, text_key
 
 _MAX_TEXT_CHARS = 100_000
@@ -66,14 +70,16 @@ class FlatWindow:
         k: int,
         tiers: str | Iterable[str] | None = None,
         ticker: str | None = None,
+        where: Mapping[str, Any] | None = None,
     ) -> dict[str, list[Recalled]]:
         """The newest ``k`` of each tier among the last ``items`` that were readable at ``now``.
 
         Raises:
-            UsageError: for an empty query, a ``k`` below 1, an unknown tier, a ``now`` without zone.
+            UsageError: for an empty query, a ``k`` below 1, an unknown tier, a ``now`` without zone, or
+                a filter by anything but plain values.
         """
         check_text("the query", query, _MAX_TEXT_CHARS)
-        now_ns, count = check_instant("now", now), check_count(k)
+        now_ns, count, filters = check_instant("now", now), check_count(k), check_where(where)
         found: dict[str, list[Recalled]] = {tier: [] for tier in check_tiers(tiers)}
         readable = [one for one, since in self._readable_ns.items() if since <= now_ns]
         readable.sort(key=lambda one: (self._readable_ns[one], one), reverse=True)
@@ -81,10 +87,28 @@ class FlatWindow:
             record = self._records[one]
             if record.tier not in found or len(found[record.tier]) == count:
                 continue
-            if ticker is None or record.ticker in (ticker, None):
+            if (ticker is None or record.ticker in (ticker, None)) and passes(record.metadata, filters):
                 score = 1.0 / (1.0 + (now_ns - self._readable_ns[one]) / DAY_NS)
                 found[record.tier].append(Recalled(record, score, 0.0, score, 0.0, record.tier))
         return found
+
+    def recall_labelled(
+        self,
+        queries: Sequence[LabelledQuery],
+        now: datetime,
+        k: int,
+        tiers: str | Iterable[str] | None = None,
+        ticker: str | None = None,
+    ) -> dict[str, list[Labelled]]:
+        """:meth:`recall` once per label, merged.
+
+        Raises:
+            UsageError: as :meth:`recall`, and for no query or a label given twice.
+        """
+        return merged({
+            label: self.recall(query, now, k, tiers, ticker, where)
+            for label, query, where in check_queries(queries)
+        })  # fmt: skip
 
     def credit(self, ids: Iterable[str], reward: float, at: datetime) -> CreditReport:
         """Changes nothing; a window has no use for credit.

@@ -124,12 +124,18 @@ def names(told: Iterable[Told]) -> list[str]:
     return list(dict.fromkeys(name_of(event) for step in told for event in step.events))
 
 
+def are_several(told: Iterable[Told]) -> bool:
+    """Whether decisions cite memories as ``<memory>/<id>``, which they do where a run has more than one."""
+    steps = list(told)
+    return len(names(steps)) > 1 or any("/" in one for step in steps for one in step.cited)
+
+
 def lives(told: Sequence[Told]) -> dict[str, Life]:
     """Every memory that was ever stored, by the id under which decisions cite it.
 
     That is its own id where a run has one memory, else ``<memory>/<id>``.
     """
-    several = len(names(told)) > 1
+    several = are_several(told)
     found: dict[str, Life] = {}
     for step in told:
         seen: dict[str, None] = {}
@@ -183,8 +189,7 @@ def _recalled(event: MemoryEvent) -> list[str]:
 
 def timeline(told: Sequence[Told], name: str) -> list[Tally]:
     """One tally per session of the memory called ``name``."""
-    several = len(names(told)) > 1
-    prefix = f"{name}/" if several else ""
+    prefix = f"{name}/" if are_several(told) else ""
     where: dict[str, str] = {}
     sizes = dict.fromkeys(TIERS, 0)
     days: list[Tally] = []

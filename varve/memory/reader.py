@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 
 from varve.clock import to_utc
 from varve.errors import UsageError
-from varve.memory.checks import check_count, check_instant, check_text, check_tiers
+from varve.memory.checks import (
+    Where,
+    check_count,
+    check_instant,
+    check_text,
+    check_tiers,
+    check_where,
+    passes,
+)
 from varve.memory.columns import Vector, Weights
 from varve.memory.config import MemoryConfig
-from varve.memory.embedders import Embedder, checked_vectors
+from varve.memory.embedders import Embedder, Vectors, checked_vectors
+from varve.memory.labels import Labelled, LabelledQuery, check_queries, merged
 from varve.memory.records import MemoryRecord, Recalled
 from varve.memory.state import State, number_of
 from varve.types import MemoryEvent, Trace
@@ -40,6 +50,7 @@ class MemoryReader:
         k: int,
         tiers: str | Iterable[str] | None = None,
         ticker: str | None = None,
+        where: Mapping[str, Any] | None = None,
     ) -> dict[str, list[Recalled]]:
         """The true top ``k`` of each tier among what was readable at ``now``, best first.
 
@@ -52,15 +63,49 @@ class MemoryReader:
             k: how many per tier, at least 1.
             tiers: which; all when None.
             ticker: memories about it and about no ticker in particular; about anything when None.
+            where: metadata that a memory's record must have, key by key, compared before the cut; true is
+                not 1, and a key that a record lacks is no match, not even for None.
 
         Raises:
-            UsageError: for an empty query, a ``k`` below 1, an unknown tier, a ``now`` without zone.
+            UsageError: for an empty query, a ``k`` below 1, an unknown tier, a ``now`` without zone, or
+                a filter by anything but plain values.
         """
-        now_ns = check_instant("now", now)
-        count, wanted = check_count(k), check_tiers(tiers)
-        vector = self._query_vector(query)
-        found = {tier: self._ranked(vector, now_ns, count, tier, ticker) for tier in wanted}
-        self._note_recall(query, now, count, ticker, found)
+        return self._recalled([LabelledQuery("", query, where)], now, k, tiers, ticker)[""]
+
+    def recall_labelled(
+        self,
+        queries: Sequence[LabelledQuery],
+        now: datetime,
+        k: int,
+        tiers: str | Iterable[str] | None = None,
+        ticker: str | None = None,
+    ) -> dict[str, list[Labelled]]:
+        """:meth:`recall` once per label, merged: each memory once, with every label that found it.
+
+        ``k`` is per label and tier; the order is that of :func:`varve.memory.labels.merged`. Texts are
+        embedded in one batch. The journal gets a ``recalled`` event per label.
+
+        Raises:
+            UsageError: as :meth:`recall`, and for no query or a label given twice.
+        """
+        return merged(self._recalled(check_queries(queries), now, k, tiers, ticker))
+
+    def _recalled(
+        self,
+        queries: Sequence[LabelledQuery],
+        now: datetime,
+        k: int,
+        tiers: str | Iterable[str] | None,
+        ticker: str | None,
+    ) -> dict[str, dict[str, list[Recalled]]]:
+        now_ns, count, wanted = check_instant("now", now), check_count(k), check_tiers(tiers)
+        filters = [check_where(each.where) for each in queries]
+        vectors = self._query_vectors([each.query for each in queries])
+        found = {}
+        for each, where, vector in zip(queries, filters, vectors, strict=True):
+            hits = {tier: self._ranked(vector, now_ns, count, tier, ticker, where) for tier in wanted}
+            found[each.label] = hits
+            self._note_recall(each, where, now, count, ticker, hits)
         return found
 
     def overview(self, now: datetime, tiers: str | Iterable[str] | None = None) -> dict[str, list[Recalled]]:
@@ -72,10 +117,16 @@ class MemoryReader:
             UsageError: for an unknown tier, or a ``now`` without zone.
         """
         now_ns, none = check_instant("now", now), np.zeros(self.embedder.dimension, np.float32)
-        return {tier: self._ranked(none, now_ns, len(self) + 1, tier, None) for tier in check_tiers(tiers)}
+        return {tier: self._ranked(none, now_ns, len(self) + 1, tier) for tier in check_tiers(tiers)}
 
     def _ranked(
-        self, vector: Vector, now_ns: int, count: int, tier: str, ticker: str | None
+        self,
+        vector: Vector,
+        now_ns: int,
+        count: int,
+        tier: str,
+        ticker: str | None = None,
+        where: Where = (),
     ) -> list[Recalled]:
         settings, columns, entries = self.config.tier(tier), self._state.tiers[tier], self._state.entries
         ranked = columns.top(
@@ -86,33 +137,45 @@ class MemoryReader:
             log_factor=settings.log_factor_per_day,
             weights=self._weights,
             ticker=None if ticker is None else self._state.known_ticker(ticker),
+            keep=(lambda memory_id: passes(entries[memory_id].record.metadata, where)) if where else None,
         )
         # score and its parts stand in a Recalled in the order of a Ranked
         return [Recalled(entries[columns.ids[hit.row]].record, *hit[1:], tier) for hit in ranked]
 
-    def _query_vector(self, query: str | Vector) -> Vector:
+    def _query_vectors(self, queries: Sequence[str | Vector]) -> Vectors:
+        """Shape (len(queries), dimension); the texts among them are embedded together."""
         dimension = self.embedder.dimension
-        if isinstance(query, np.ndarray):
-            given: Vector = checked_vectors(query[None], 1, dimension, "the query")[0]
-            return given
-        check_text("the query", query, self.config.max_text_chars)
-        made: Vector = checked_vectors(self.embedder.embed([query]), 1, dimension, "the embedder")[0]
-        return made
+        texts = [query for query in queries if not isinstance(query, np.ndarray)]
+        for text in texts:
+            check_text("the query", text, self.config.max_text_chars)
+        embedded = self.embedder.embed(texts) if texts else np.zeros((0, dimension), np.float32)
+        made = iter(checked_vectors(embedded, len(texts), dimension, "the embedder"))
+        return np.array([
+            checked_vectors(query[None], 1, dimension, "the query")[0]
+            if isinstance(query, np.ndarray)
+            else next(made)
+            for query in queries
+        ])  # fmt: skip
 
     def _note_recall(
         self,
-        query: str | Vector,
+        asked: LabelledQuery,
+        where: Where,
         now: datetime,
         k: int,
         ticker: str | None,
         found: Mapping[str, list[Recalled]],
     ) -> None:
-        shown = query[:_QUERY_CHARS_KEPT] if isinstance(query, str) else None
+        shown = asked.query[:_QUERY_CHARS_KEPT] if isinstance(asked.query, str) else None
         hits = {
             tier: [[hit.record.id, *(round(part, 6) for part in hit[1:5])] for hit in hits]
             for tier, hits in found.items()
         }
-        data = {"memory": self.name, "query": shown, "k": k, "ticker": ticker, "found": hits}
+        data: dict[str, Any] = {"memory": self.name, "query": shown, "k": k, "ticker": ticker, "found": hits}
+        if asked.label:
+            data["label"] = asked.label
+        if where:
+            data["where"] = dict(where)
         self.trace.memory_events.append(MemoryEvent("recalled", "", to_utc(now), data))
 
     def get(self, memory_id: str) -> MemoryRecord:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from varve.clock import to_ns
+from varve.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,23 @@ class Recalled(NamedTuple):
     def text(self) -> str:
         """The record's text."""
         return self.record.text
+
+
+def citation(memory: str, memory_id: str) -> str:
+    """How a decision cites a memory of a run that has several: ``<memory>/<id>``."""
+    return f"{memory}/{memory_id}"
+
+
+def of_citation(cited: str) -> tuple[str, str]:
+    """Name of the memory and id, out of what :func:`citation` made.
+
+    Raises:
+        UsageError: if it is none.
+    """
+    memory, slash, memory_id = cited.rpartition("/")
+    if not slash or not memory:
+        raise UsageError(f"{cited!r} names no memory", mend="cite as <memory>/<id>")
+    return memory, memory_id
 
 
 class CreditReport(NamedTuple):
