@@ -67,14 +67,17 @@ def test_zscore_by_hand():
     )
 
 
+TURNED, STOOD = [94.0, 97.0, 99.0, *FALL, 93.0], [94.0, 97.0, 99.0, *FALL]
+
+
 @pytest.mark.parametrize(
     ("oversold", "overbought", "closes", "expected"),
     [
-        (40, 60, VALLEY, Action.BUY),
-        (30, 60, VALLEY, Action.HOLD),  # RSI is 35.7: it crosses, but RSI does not agree
-        (40, 60, PEAK, Action.SELL),
-        (40, 70, PEAK, Action.HOLD),
-        (40, 60, FALL, Action.HOLD),
+        (55, 60, TURNED, Action.BUY),
+        (50, 60, TURNED, Action.HOLD),  # RSI is 51.1: it crosses, but RSI does not agree
+        (40, 45, [200 - v for v in TURNED], Action.SELL),
+        (40, 50, [200 - v for v in TURNED], Action.HOLD),
+        (55, 60, STOOD, Action.HOLD),
     ],
 )
 def test_kdj_crossings_that_rsi_lets_through(oversold, overbought, closes, expected):
