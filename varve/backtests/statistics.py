@@ -1,8 +1,9 @@
-"""How sure one can be: Sharpe intervals, and a test for an edge that a martingale cannot give."""
+"""How sure one can be: Sharpe ratios, their differences and pools, and a test for an edge."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,35 @@ from numpy.typing import NDArray
 from varve.market.data import Floats
 
 Z_95 = 1.959963984540054
+
+
+class Estimate(NamedTuple):
+    """An annual Sharpe ratio, or a difference of two, with its standard error and 95 % interval.
+
+    ``p`` is two-sided, against 0, from a normal law. All NaN where there is none.
+    """
+
+    value: float
+    error: float
+    low: float
+    high: float
+    p: float
+
+
+NO_ESTIMATE = Estimate(*[float("nan")] * 5)
+"""Of returns that are too few or never move."""
+
+
+class SeedSplit(NamedTuple):
+    """Where the variance of a measured annual Sharpe ratio comes from.
+
+    ``seeds``: among seeds, on this window. ``window``: of what the seeds have in common, over windows
+    like this one. ``share`` is seeds ÷ (seeds + window).
+    """
+
+    seeds: float
+    window: float
+    share: float
 
 
 def sharpe_standard_error(returns: Floats) -> float:
@@ -25,28 +55,158 @@ def sharpe_standard_error(returns: Floats) -> float:
     Returns:
         The standard error per session; NaN where it cannot be had.
     """
-    n = len(returns)
-    mean, second = float(returns.mean()), float((returns**2).mean())
-    variance = second - mean**2
-    if n < 10 or variance <= 1e-18:
+    if not _usable(returns):
         return float("nan")
-    gradient = np.array([second, -mean / 2.0]) / variance**1.5
-    # On standardised moments: the filter is then well conditioned whatever the unit of returns.
-    moments = np.column_stack([returns - mean, returns**2 - second])
-    scale = moments.std(axis=0)
-    scale[scale == 0] = 1.0
-    covariance = _prewhitened_hac(moments / scale) * np.outer(scale, scale)
-    return float(np.sqrt(max(gradient @ covariance @ gradient, 0.0) / n))
+    return _delta_error(_moments(returns), _gradient(returns))
 
 
 def sharpe_interval(returns: Floats, sessions_per_year: int) -> tuple[float, float]:
     """The 95 % interval of the annual Sharpe ratio; NaN where it cannot be had."""
-    error = sharpe_standard_error(returns)
-    if np.isnan(error):
-        return float("nan"), float("nan")
-    sharpe = float(returns.mean() / returns.std(ddof=1))
+    estimate = sharpe_estimate(returns, sessions_per_year)
+    return estimate.low, estimate.high
+
+
+def sharpe_estimate(returns: Floats, sessions_per_year: int) -> Estimate:
+    """The annual Sharpe ratio with its error; see :func:`sharpe_standard_error`."""
+    if not _usable(returns):
+        return NO_ESTIMATE
+    return _annual(_sharpe(returns), sharpe_standard_error(returns), sessions_per_year)
+
+
+def sharpe_difference(first: Floats, second: Floats, sessions_per_year: int) -> Estimate:
+    """The annual Sharpe ratio of ``first`` less that of ``second``, on the same sessions.
+
+    Delta method on the four moments (E a, E b, E a², E b²), Ledoit and Wolf (2008), section 3.1, with
+    the covariance of :func:`sharpe_standard_error`. What moves both alike cancels: the error is far
+    smaller than of two runs taken apart.
+
+    Args:
+        first, second: simple returns per session, shape (n,) both.
+
+    Raises:
+        ValueError: if their lengths differ.
+    """
+    if len(first) != len(second):
+        raise ValueError(f"{len(first)} sessions against {len(second)}: the same sessions expected")
+    if not (_usable(first) and _usable(second)):
+        return NO_ESTIMATE
+    moments = np.hstack([_moments(first), _moments(second)])
+    gradient = np.concatenate([_gradient(first), -_gradient(second)])
+    difference = _sharpe(first) - _sharpe(second)
+    return _annual(difference, _delta_error(moments, gradient), sessions_per_year)
+
+
+def pooled_sharpe(runs: Sequence[Floats], sessions_per_year: int) -> Estimate:
+    """The mean annual Sharpe ratio of runs on the same sessions: seeds of one agent, or tickers.
+
+    The error has two parts: what another window would change for all of them, from the HAC error of
+    the mean of their influences ψ = (r − μ)/σ − SR/2 · ((r − μ)²/σ² − 1), which keeps what they have
+    in common; and what other seeds or tickers would change, the variance among the runs beyond what
+    their own windows explain, divided by their number.
+
+    Args:
+        runs: simple returns per session, each of shape (n,). One run that cannot be used: NaN.
+    """
+    if not runs or not all(_usable(returns) for returns in runs):
+        return NO_ESTIMATE
+    if len(runs) == 1:
+        return sharpe_estimate(runs[0], sessions_per_year)
+    influences = np.column_stack([_influence(returns) for returns in runs])
+    return _pooled([_sharpe(returns) for returns in runs], influences, sessions_per_year)
+
+
+def pooled_difference(pairs: Sequence[tuple[Floats, Floats]], sessions_per_year: int) -> Estimate:
+    """The mean of paired annual Sharpe differences, all on the same sessions; see :func:`pooled_sharpe`."""
+    if not pairs or not all(_usable(a) and _usable(b) for a, b in pairs):
+        return NO_ESTIMATE
+    if len(pairs) == 1:
+        return sharpe_difference(*pairs[0], sessions_per_year)
+    influences = np.column_stack([_influence(a) - _influence(b) for a, b in pairs])
+    return _pooled([_sharpe(a) - _sharpe(b) for a, b in pairs], influences, sessions_per_year)
+
+
+def seed_split(runs: Sequence[Floats], sessions_per_year: int) -> SeedSplit | None:
+    """How much of a Sharpe ratio is the luck of its seed, how much of its window; None below two seeds.
+
+    By the law of total variance, given the window: the variance among seeds on it, and the variance
+    over windows of what the seeds have in common (the HAC variance of their mean influence less the
+    part that is each seed's own).
+
+    Args:
+        runs: simple returns per session of runs that differ in their seed alone, each of shape (n,).
+    """
+    if len(runs) < 2 or not all(_usable(returns) for returns in runs):
+        return None
+    influences = np.column_stack([_influence(returns) for returns in runs])
+    common, own = _window_variances(influences)
+    seeds = float(np.var([_sharpe(returns) for returns in runs], ddof=1)) * sessions_per_year
+    window = max(0.0, common - own / len(runs)) * sessions_per_year
+    total = seeds + window
+    return SeedSplit(seeds, window, seeds / total if total > 0 else float("nan"))
+
+
+def _usable(returns: Floats) -> bool:
+    return len(returns) >= 10 and float(returns.var()) > 1e-18
+
+
+def _sharpe(returns: Floats) -> float:
+    return float(returns.mean() / returns.std(ddof=1))
+
+
+def _moments(returns: Floats) -> Floats:
+    """Centred (r, r²), shape (n, 2)."""
+    squares = returns**2
+    return np.column_stack([returns - returns.mean(), squares - squares.mean()])
+
+
+def _gradient(returns: Floats) -> Floats:
+    """Of the Sharpe ratio μ ÷ √(γ − μ²) in (μ, γ)."""
+    mean, second = float(returns.mean()), float((returns**2).mean())
+    return np.array([second, -mean / 2.0]) / (second - mean**2) ** 1.5
+
+
+def _influence(returns: Floats) -> Floats:
+    """What each session adds to the Sharpe ratio, mean 0, shape (n,): the moments along the gradient."""
+    return np.asarray(_moments(returns) @ _gradient(returns), dtype=np.float64)
+
+
+def _delta_error(moments: Floats, gradient: Floats) -> float:
+    # On standardised moments: the filter is then well conditioned whatever the unit of returns.
+    scale = moments.std(axis=0)
+    scale[scale == 0] = 1.0
+    covariance = _prewhitened_hac(moments / scale) * np.outer(scale, scale)
+    return float(np.sqrt(max(gradient @ covariance @ gradient, 0.0) / len(moments)))
+
+
+def _annual(value: float, error: float, sessions_per_year: int) -> Estimate:
+    from scipy.stats import norm
+
     year = sessions_per_year**0.5
-    return (sharpe - Z_95 * error) * year, (sharpe + Z_95 * error) * year
+    # Runs that did the same differ by rounding alone; an error of that size means nothing.
+    p = 1.0 if abs(value) < 1e-12 else float(2 * norm.sf(abs(value) / error)) if error > 0 else 0.0
+    low, high = value - Z_95 * error, value + Z_95 * error
+    return Estimate(value * year, error * year, low * year, high * year, p)
+
+
+def _pooled(values: Sequence[float], influences: Floats, sessions_per_year: int) -> Estimate:
+    common, own = _window_variances(influences)
+    beyond = max(0.0, float(np.var(values, ddof=1)) - own)
+    return _annual(float(np.mean(values)), (common + beyond / len(values)) ** 0.5, sessions_per_year)
+
+
+def _window_variances(influences: Floats) -> tuple[float, float]:
+    """HAC variance of the mean over runs, and of one run's own part; influences of shape (n, k)."""
+    n, count = influences.shape
+    mean = influences.mean(axis=1)
+    apart = [_variance(influences[:, i] - mean) for i in range(count)]
+    return _variance(mean) / n, float(np.mean(apart)) * count / (count - 1) / n
+
+
+def _variance(series: Floats) -> float:
+    spread = float(series.std())
+    if spread < 1e-12:
+        return 0.0
+    return float(_prewhitened_hac((series / spread)[:, None])[0, 0]) * spread**2
 
 
 def _prewhitened_hac(moments: NDArray[np.float64]) -> NDArray[np.float64]:
