@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from varve.backtests.metrics import Track
+from varve.drawing import draw_png
 
 Axes = Any
 """Matplotlib's; its stubs refuse dates on an axis."""
@@ -18,16 +18,7 @@ _BUY, _SELL, _GRID = "#15803d", "#b91c1c", "#e5e7eb"
 WIDTH = 9.0
 """Of a chart, inches."""
 
-_STYLE: dict[str, Any] = {
-    "font.size": 10,
-    "font.family": "DejaVu Sans",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#9ca3af",
-    "axes.titlelocation": "left",
-    "axes.titleweight": "bold",
-    "legend.frameon": False,
-}
+_STYLE = {"font.size": 10}
 
 
 def draw_charts(tracks: Sequence[Track], *, currency: str, synthetic: bool) -> dict[str, bytes]:
@@ -51,14 +42,10 @@ def _draw(paint: Callable[[Axes], None], title: str, height: float, *, synthetic
 
 def draw_stacked(parts: Sequence[tuple[Callable[[Axes], None], str, float]], *, synthetic: bool) -> bytes:
     """A figure of parts below each other, PNG; each has what paints it, a title and a height (inches)."""
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    whole = sum(height for *_, height in parts)
 
-    with mpl.rc_context(_STYLE):
-        whole = sum(height for *_, height in parts)
-        figure, bottom = Figure(figsize=(WIDTH, whole), dpi=110), whole
-        FigureCanvasAgg(figure)
+    def paint_all(figure: Any) -> None:
+        bottom = whole
         for paint, title, height in parts:
             bottom -= height
             # Fixed margins: a layout that measures its labels draws everything twice.
@@ -70,10 +57,8 @@ def draw_stacked(parts: Sequence[tuple[Callable[[Axes], None], str, float]], *, 
             paint(axes)
             if synthetic:
                 _mark_synthetic(axes)
-        buffer = io.BytesIO()
-        # No software or date entries: the bytes hang on the data alone.
-        figure.savefig(buffer, format="png", metadata={"Software": None})
-        return buffer.getvalue()
+
+    return draw_png(paint_all, (WIDTH, whole), dpi=110, style=_STYLE)
 
 
 def _mark_synthetic(axes: Axes) -> None:

@@ -1,0 +1,1 @@
+"""FinAgent after arXiv 2402.18485: charts, reflections, tools."""
