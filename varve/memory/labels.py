@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from varve.errors import UsageError
 from varve.memory.checks import check_text
-from varve.memory.columns import Vector
 from varve.memory.records import MemoryRecord, Recalled
 
 MAX_LABEL_CHARS = 100
@@ -24,7 +23,7 @@ class LabelledQuery(NamedTuple):
     """
 
     label: str
-    query: str | Vector
+    query: str
     where: Mapping[str, Any] | None = None
 
 

@@ -29,6 +29,9 @@ from varve.types import MemoryEvent, Trace
 
 _QUERY_CHARS_KEPT = 500
 
+_Asked = tuple[str, str | Vector, Mapping[str, Any] | None]
+"""Label (empty for none), query and metadata filter."""
+
 
 class MemoryReader:
     """The side of a memory that changes nothing; see :class:`varve.memory.layered.LayeredMemory`."""
@@ -70,7 +73,7 @@ class MemoryReader:
             UsageError: for an empty query, a ``k`` below 1, an unknown tier, a ``now`` without zone, or
                 a filter by anything but plain values.
         """
-        return self._recalled([LabelledQuery("", query, where)], now, k, tiers, ticker)[""]
+        return self._recalled([("", query, where)], now, k, tiers, ticker)[""]
 
     def recall_labelled(
         self,
@@ -92,20 +95,20 @@ class MemoryReader:
 
     def _recalled(
         self,
-        queries: Sequence[LabelledQuery],
+        queries: Sequence[_Asked],
         now: datetime,
         k: int,
         tiers: str | Iterable[str] | None,
         ticker: str | None,
     ) -> dict[str, dict[str, list[Recalled]]]:
         now_ns, count, wanted = check_instant("now", now), check_count(k), check_tiers(tiers)
-        filters = [check_where(each.where) for each in queries]
-        vectors = self._query_vectors([each.query for each in queries])
+        filters = [check_where(where) for _, _, where in queries]
+        vectors = self._query_vectors([query for _, query, _ in queries])
         found = {}
-        for each, where, vector in zip(queries, filters, vectors, strict=True):
+        for asked, where, vector in zip(queries, filters, vectors, strict=True):
             hits = {tier: self._ranked(vector, now_ns, count, tier, ticker, where) for tier in wanted}
-            found[each.label] = hits
-            self._note_recall(each, where, now, count, ticker, hits)
+            found[asked[0]] = hits
+            self._note_recall(asked, now, count, ticker, hits)
         return found
 
     def overview(self, now: datetime, tiers: str | Iterable[str] | None = None) -> dict[str, list[Recalled]]:
@@ -159,21 +162,21 @@ class MemoryReader:
 
     def _note_recall(
         self,
-        asked: LabelledQuery,
-        where: Where,
+        asked: _Asked,
         now: datetime,
         k: int,
         ticker: str | None,
         found: Mapping[str, list[Recalled]],
     ) -> None:
-        shown = asked.query[:_QUERY_CHARS_KEPT] if isinstance(asked.query, str) else None
+        label, query, where = asked
+        shown = query[:_QUERY_CHARS_KEPT] if isinstance(query, str) else None
         hits = {
             tier: [[hit.record.id, *(round(part, 6) for part in hit[1:5])] for hit in hits]
             for tier, hits in found.items()
         }
         data: dict[str, Any] = {"memory": self.name, "query": shown, "k": k, "ticker": ticker, "found": hits}
-        if asked.label:
-            data["label"] = asked.label
+        if label:
+            data["label"] = label
         if where:
             data["where"] = dict(where)
         self.trace.memory_events.append(MemoryEvent("recalled", "", to_utc(now), data))
