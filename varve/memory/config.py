@@ -25,6 +25,7 @@ SESSIONS_PER_DAY = 252 / 365
 """Trading sessions in a calendar day, the exponent that turns per-session decay into per-day decay."""
 
 Preset = Literal["varve", "finmem-code", "finmem-paper"]
+TierName = Literal["short", "mid", "long", "reflection"]
 
 
 class TierConfig(FrozenConfig):
@@ -78,6 +79,9 @@ class MemoryConfig(FrozenConfig):
         preset: ``varve``, ``finmem-code`` or ``finmem-paper``; what is not given comes from it.
         similarity_weight: of the cosine in the score; likewise ``recency_weight`` and
             ``importance_weight`` (of importance ÷ 100, cut at 1).
+        recall: ``scored``, or ``random``: as many of what could be recalled, by lot (an ablation).
+        recalled_tiers: tiers that recall looks into; memories of the others are kept, and never shown (an
+            ablation, down to none at all).
         score_tie: scores are compared in steps of this size; equal steps are ties.
         importance: how a new memory gets its importance: ``drawn``, ``constant``, or ``judged`` by
             the caller.
@@ -101,6 +105,8 @@ class MemoryConfig(FrozenConfig):
     recency_weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     importance_weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     score_tie: float = Field(default=1e-4, gt=0, allow_inf_nan=False)
+    recall: Literal["scored", "random"] = "scored"
+    recalled_tiers: tuple[TierName, ...] = ("short", "mid", "long", "reflection")
     importance: Literal["drawn", "constant", "judged"]
     credit_points: float = Field(allow_inf_nan=False, ge=0)
     credit_cumulative: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -35,6 +36,8 @@ _Asked = tuple[str, str | Vector, Mapping[str, Any] | None]
 
 class MemoryReader:
     """The side of a memory that changes nothing; see :class:`varve.memory.layered.LayeredMemory`."""
+
+    seed: int = 0
 
     def __init__(self, config: MemoryConfig, embedder: Embedder, trace: Trace, name: str) -> None:
         self.config, self.embedder, self.trace, self.name = config, embedder, trace, name
@@ -106,7 +109,7 @@ class MemoryReader:
         vectors = self._query_vectors([query for _, query, _ in queries])
         found = {}
         for asked, where, vector in zip(queries, filters, vectors, strict=True):
-            hits = {tier: self._ranked(vector, now_ns, count, tier, ticker, where) for tier in wanted}
+            hits = {tier: self._found(vector, now_ns, count, tier, ticker, where) for tier in wanted}
             found[asked[0]] = hits
             self._note_recall(asked, now, count, ticker, hits)
         return found
@@ -121,6 +124,21 @@ class MemoryReader:
         """
         now_ns, none = check_instant("now", now), np.zeros(self.embedder.dimension, np.float32)
         return {tier: self._ranked(none, now_ns, len(self) + 1, tier) for tier in check_tiers(tiers)}
+
+    def _found(
+        self, vector: Vector, now_ns: int, count: int, tier: str, ticker: str | None, where: Where
+    ) -> list[Recalled]:
+        """What recall finds in a tier; the ablations of ``recalled_tiers`` and ``recall`` are here."""
+        if tier not in self.config.recalled_tiers:
+            return []
+        if self.config.recall == "scored":
+            return self._ranked(vector, now_ns, count, tier, ticker, where)
+        everything = self._ranked(vector, now_ns, len(self) + 1, tier, ticker, where)
+        return sorted(everything, key=lambda hit: self._lot(hit.record.id, now_ns))[:count]
+
+    def _lot(self, memory_id: str, now_ns: int) -> bytes:
+        # By hash: what is drawn at an instant hangs on no earlier draw, nor on how many there were.
+        return hashlib.blake2b(f"{self.seed}\n{now_ns}\n{memory_id}".encode(), digest_size=8).digest()
 
     def _ranked(
         self,
