@@ -2,10 +2,10 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -26,45 +26,42 @@ SETTINGS = {
 }
 CONFIG = RunConfig.build(**SETTINGS)
 
-# Kills itself at the n-th call of a function of Varve, wherever that is: between steps, inside a
-# transaction, while memory is flushed, while results are derived.
-KILLED = """
-import json, os, signal, sys
-from varve.backtests.run import run_backtest
-from varve.backtests.settings import RunConfig
-left = int(sys.argv[1])
+KILLED = {**SETTINGS, "settings": {"memory": {"flush_every_sessions": 7}}}
+"""The same run, its memory written to disk between steps too; when it is written is no part of a result."""
 
-def count(frame, event, argument):
-    global left
-    if event == "call" and frame.f_globals.get("__name__", "").startswith("varve."):
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-config = RunConfig.build(**json.loads(sys.argv[2]))
-def begun(prepared, folder):
-    sys.setprofile(count)
-run_backtest(config, on_start=begun)
-print("calls", int(sys.argv[1]) - left)
-"""
+WORKER = Path(__file__).with_name("killing_runs.py")
 
 
-def killed_at(home, calls):
-    """A run in a process of its own; returns its folder and what it printed where it lived."""
+def killed_at(folder, shares):
+    """What the worker tells of the whole run, and of those killed at these shares of its calls."""
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(calls), json.dumps(SETTINGS)],
-        env={**os.environ, "VARVE_HOME": str(home)}, capture_output=True, text=True,
+        [sys.executable, str(WORKER), str(folder), json.dumps(KILLED), *map(str, shares)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
     )  # fmt: skip
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr
-    (folder,) = (home / "runs").iterdir()
-    return RunFolder(folder), done.stdout
+    assert done.returncode == 0, done.stderr
+    whole, *resumed = map(json.loads, done.stdout.splitlines())
+    assert len(resumed) == len(shares)
+    return whole, resumed
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """The digest of the run when nothing happens to it, and how many calls it makes."""
-    folder, out = killed_at(tmp_path_factory.mktemp("whole"), 10**12)
-    return folder.read()["run_digest"], int(out.split()[1])
+def killed(tmp_path_factory):
+    """The run when nothing happens to it, and some runs that were killed and resumed."""
+    return killed_at(tmp_path_factory.mktemp("killed"), [0.0, 0.21, 0.48, 0.83, 0.985])
+
+
+@pytest.fixture(scope="module")
+def whole(killed):
+    """The digest of the run when nothing happens to it."""
+    return killed[0]["digest"]
+
+
+def check_all(whole, resumed):
+    for one in resumed:
+        assert one["was"] == "running", one
+        assert one["status"] == ["finished", None], one
+        assert one["digest"] == one["replayed"] == whole["digest"], one
+        assert one["memory"] == whole["memory"], one
 
 
 def check_resumed(folder, digest):
@@ -74,32 +71,21 @@ def check_resumed(folder, digest):
     assert (manifest["status"], manifest["reason"]) == ("finished", None)
 
 
-def stored_memory(folder):
-    """Ids by collection as chromadb holds them, run names left out."""
-    import chromadb
-
-    client = chromadb.PersistentClient(str(folder.memory), chromadb.Settings(anonymized_telemetry=False))
-    return {
-        c.name.replace(folder.run_id, "run"): sorted(c.get(include=[])["ids"])
-        for c in client.list_collections()
-    }
-
-
-@pytest.mark.parametrize("share", [0.0, 0.21, 0.83, 0.985])
-def test_a_killed_run_goes_on_to_the_same_digest(tmp_path, whole, share):
-    digest, calls = whole
-    folder, _ = killed_at(tmp_path, 1 + int(share * calls))
-    assert folder.read()["status"] == "running"
-    check_resumed(folder, digest)
+def test_a_killed_run_goes_on_to_the_same_digest_and_memory(killed):
+    whole, resumed = killed
+    check_all(whole, resumed)
+    steps = [one["steps"] for one in resumed]
+    assert steps[0] == 0
+    assert 0 < steps[1] < steps[2] < steps[3]  # killed in the midst of it
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("trial", range(100))
-def test_a_run_killed_at_any_of_a_hundred_points_goes_on(tmp_path, whole, trial):
-    digest, calls = whole
+@pytest.mark.timeout(3600)
+def test_a_run_killed_at_any_of_a_hundred_points_goes_on(tmp_path):
     # Spread by the golden ratio: no two trials lie close to each other.
-    folder, _ = killed_at(tmp_path, 1 + int((trial * 0.6180339887498949 % 1.0) * calls))
-    check_resumed(folder, digest)
+    whole, resumed = killed_at(tmp_path, [trial * 0.6180339887498949 % 1.0 for trial in range(100)])
+    check_all(whole, resumed)
+    assert len({one["killed_at"] for one in resumed}) == 100
 
 
 def stopped_by(error, at_step):
@@ -122,18 +108,8 @@ def test_an_interrupted_run_is_offered_and_resumed(backtest, varve_home, whole):
     assert f"--resume {folder.run_id}" in err
     code, out, err = backtest("run", "--resume", folder.run_id, "--quiet")
     assert (code, out.strip()) == (0, str(folder.report)), err
-    assert folder.read()["run_digest"] == whole[0]
+    assert folder.read()["run_digest"] == whole
     assert unfinished_run(CONFIG) is None
-
-
-def test_the_memory_of_a_resumed_run_is_that_of_a_whole_one(varve_home):
-    one = run_backtest(CONFIG)
-    with pytest.raises(KeyboardInterrupt):
-        run_backtest(CONFIG, on_step=stopped_by(KeyboardInterrupt(), 30))
-    resumed = resume_run(unfinished_run(CONFIG))
-    of_one, of_resumed = stored_memory(one), stored_memory(resumed)
-    assert sum(map(len, of_one.values())) > 50
-    assert of_one == of_resumed
 
 
 def test_a_server_that_comes_back(varve_home, monkeypatch):
@@ -206,14 +182,14 @@ def test_a_run_without_bundled_data_goes_on_with_what_is_stored(varve_home, whol
         run_backtest(CONFIG, bundle=False, on_step=stopped_by(KeyboardInterrupt(), 9))
     folder = unfinished_run(CONFIG)
     assert not folder.inputs.exists()
-    check_resumed(folder, whole[0])
+    check_resumed(folder, whole)
 
 
 def test_a_clock_that_jumps_backwards_changes_nothing_but_its_stamps(stopped, whole):
     resume_run(stopped, clock=lambda: datetime(1999, 1, 1, tzinfo=UTC))
     manifest = stopped.read()
     assert manifest["resumed_at"] == ["1999-01-01T00:00:00Z"]
-    assert manifest["run_digest"] == whole[0]
+    assert manifest["run_digest"] == whole
 
 
 def test_a_full_disk_stops_the_run_and_room_lets_it_go_on(tmp_path, whole):
@@ -231,4 +207,4 @@ def test_a_full_disk_stops_the_run_and_room_lets_it_go_on(tmp_path, whole):
     )  # fmt: skip
     assert "StorageError" in done.stderr
     (path,) = (tmp_path / "runs").iterdir()
-    check_resumed(RunFolder(path), whole[0])
+    check_resumed(RunFolder(path), whole)
