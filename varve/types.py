@@ -142,11 +142,27 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
+class StageNote:
+    """What became of one stage of an agent's day.
+
+    ``state`` is ``done``, ``failed`` (the day went on without it) or ``skipped`` (it had nothing to ask);
+    ``detail`` says why, or what was left out. ``shown`` tells how the stage's chart was given to the
+    model, ``image`` or ``table``; empty where the stage has none.
+    """
+
+    stage: str
+    state: Literal["done", "failed", "skipped"]
+    detail: str = ""
+    shown: Literal["", "image", "table"] = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What a trader wants, and why.
 
     ``confidence`` is an integer percent in steps of 5 (None for traders without one).
-    A decision with a ``failure`` carries no orders; the position is kept.
+    A decision with a ``failure`` carries no orders; the position is kept. ``stages`` are those of an
+    agent whose day has several, in their order.
     """
 
     orders: tuple[Intent, ...] = ()
@@ -156,6 +172,7 @@ class Decision:
     tool_calls: tuple[ToolCall, ...] = ()
     usage: Usage = Usage()
     failure: Failure | None = None
+    stages: tuple[StageNote, ...] = ()
 
 
 class Order(NamedTuple):
@@ -224,7 +241,8 @@ class ModelCall:
     """One exchange with the language model, exactly as it went, for the journal.
 
     ``cached`` tells that the reply came from the reply cache or a journal; ``usage`` is then what it
-    cost when it was made.
+    cost when it was made. In ``messages`` images stand by the SHA-256 of their bytes; ``images`` are
+    the bytes, each once.
     """
 
     stage: str
@@ -236,6 +254,7 @@ class ModelCall:
     seconds: float
     cut_items: int = 0
     cached: bool = False
+    images: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

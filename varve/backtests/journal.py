@@ -18,12 +18,13 @@ from varve.backtests.simulation import StepRecord
 from varve.clock import iso
 from varve.config import canonical_json
 from varve.errors import IntegrityError, StorageError
+from varve.finllm.source import image_name
 from varve.types import Decision, Fill, ModelCall, Outcome, Portfolio
 
 Row = dict[str, Any]
 """A row by column name, JSON columns as values."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE steps (
@@ -47,6 +48,9 @@ CREATE TABLE memory_events (
     PRIMARY KEY (run_id, phase, step, decision_at, instrument, ordinal)
 ) STRICT;
 """
+
+_IMAGES = "CREATE TABLE images (sha256 TEXT PRIMARY KEY, data BLOB NOT NULL) STRICT;"
+"""From schema 2 on: the images that messages name, each once; the name stands for them in the digest."""
 
 UNCOMPARED = frozenset({"run_id", "seconds", "attempt", "cached"})
 """Columns that may differ between equal runs."""
@@ -101,8 +105,9 @@ class Journal:
                 f"journal {self.path} has schema {version}; this Varve reads up to {SCHEMA_VERSION}",
                 mend="use the newer Varve that wrote it",
             )
-        if version == 0 and not read_only:
-            self._db.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;")
+        if version < SCHEMA_VERSION and not read_only:
+            new = f"{_SCHEMA if version == 0 else ''}{_IMAGES}"
+            self._db.executescript(f"BEGIN;{new}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;")
 
     def append(self, record: StepRecord) -> None:
         """Write one step in one transaction.
@@ -114,6 +119,8 @@ class Journal:
             self._db.execute("BEGIN IMMEDIATE")
             for table, rows in rows_of_record(self.run_id, record).items():
                 self._insert(table, rows)
+            images = {image_name(data): data for call in record.model_calls for data in call.images}
+            self._db.executemany("INSERT OR IGNORE INTO images VALUES (?, ?)", images.items())
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             if self._db.in_transaction:
@@ -129,6 +136,20 @@ class Journal:
             marks = ", ".join("?" * len(rows[0]))
             values = [[_written(name, value) for name, value in row.items()] for row in rows]
             self._db.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", values)
+
+    def image(self, name: str) -> bytes | None:
+        """The image that a message names by its SHA-256 (hex); None where it was not kept."""
+        if self._db.execute("PRAGMA user_version").fetchone()[0] < 2:
+            return None
+        try:
+            row = self._db.execute("SELECT data FROM images WHERE sha256 = ?", [name]).fetchone()
+        except sqlite3.DatabaseError as error:
+            raise IntegrityError(
+                f"journal {self.path} is damaged: images cannot be read: {error}", mend=_MEND_DAMAGED
+            ) from error
+        if row is not None and image_name(row[0]) != name:
+            raise IntegrityError(f"journal {self.path} is damaged: image {name[:12]}…", mend=_MEND_DAMAGED)
+        return None if row is None else bytes(row[0])
 
     def steps(self) -> list[JournaledStep]:
         """Everything recorded, step by step in the order of time."""
@@ -231,7 +252,7 @@ def _step_columns(record: StepRecord) -> Row:
 
 
 def _call_columns(call: ModelCall) -> Row:
-    columns: Row = {f.name: getattr(call, f.name) for f in fields(call)}
+    columns: Row = {f.name: getattr(call, f.name) for f in fields(call) if f.name != "images"}
     return {**columns, "usage": asdict(call.usage), "cached": int(call.cached)}
 
 
@@ -248,6 +269,8 @@ def decision_json(decision: Decision) -> dict[str, Any]:
         "failure": None
         if failure is None
         else {"reason": failure.reason.value, "detail": failure.detail, "attempts": failure.attempts},
+        # Left out where there are none: records of agents without stages stay as they were.
+        **({"stages": [asdict(note) for note in decision.stages]} if decision.stages else {}),
     }
 
 

@@ -1,10 +1,10 @@
 """Models behind an OpenAI-compatible server: vLLM, SGLang, Ollama, llama.cpp, or hosted.
 
 ``--llm openai:<model>@<base_url>``. The key is read from ``OPENAI_API_KEY`` and goes nowhere but
-into the request; local servers mostly need none. Two more variables of the environment:
-``VARVE_MODEL_TIMEOUT_S`` (seconds that the server may be silent, 60) and
+into the request; local servers mostly need none. More variables of the environment:
+``VARVE_MODEL_TIMEOUT_S`` (seconds that the server may be silent, 60),
 ``VARVE_MODEL_MAX_TOKENS`` (length of one reply in tokens, 1024; raise it for models that think
-before they answer).
+before they answer) and ``VARVE_MODEL_VISION`` (``true`` where the model takes images, ``false``).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from varve.finllm.faults import KEY_VARIABLE
 
 TIMEOUT_VARIABLE = "VARVE_MODEL_TIMEOUT_S"
 LENGTH_VARIABLE = "VARVE_MODEL_MAX_TOKENS"
+VISION_VARIABLE = "VARVE_MODEL_VISION"
 DEFAULT_TIMEOUT_S = 60.0
 DEFAULT_MAX_TOKENS = 1024
 NO_KEY = "none"
@@ -53,6 +54,7 @@ def make_openai(argument: str, *, seed: int) -> BaseChatModel:
     name, url = _parted(argument)
     timeout = _number(TIMEOUT_VARIABLE, DEFAULT_TIMEOUT_S)
     length = _number(LENGTH_VARIABLE, DEFAULT_MAX_TOKENS)
+    vision = _switch(VISION_VARIABLE)
     key = _key()
     if find_spec("langchain_openai") is None:
         raise UsageError(
@@ -66,6 +68,7 @@ def make_openai(argument: str, *, seed: int) -> BaseChatModel:
         seed=seed,
         timeout_s=timeout,
         max_completion_tokens=int(length),
+        vision=vision,
     )
 
 
@@ -81,6 +84,7 @@ class OpenAIModel(BaseChatModel):
     timeout_s: float
     max_completion_tokens: int
     temperature: float = 0.0
+    vision: bool = False
 
     @property
     def _llm_type(self) -> str:
@@ -94,6 +98,8 @@ class OpenAIModel(BaseChatModel):
             "temperature": self.temperature,
             "seed": self.seed,
             "max_completion_tokens": self.max_completion_tokens,
+            # Named only where it is so: what was recorded before there was vision stays the same.
+            **({"vision": True} if self.vision else {}),
         }
 
     @cached_property
@@ -172,3 +178,11 @@ def _number(variable: str, default: float) -> float:
     if not 0.0 < value < 1e6:
         raise SettingError(f"{variable} cannot be {given!r}: a number above 0 expected")
     return value
+
+
+def _switch(variable: str) -> bool:
+    """Off where nothing is given."""
+    given = os.environ.get(variable, "").strip().lower()
+    if given not in ("", "true", "false"):
+        raise SettingError(f"{variable} cannot be {given!r}: true or false expected")
+    return given == "true"

@@ -21,7 +21,9 @@ from varve.clock import stopwatch
 from varve.errors import ModelError, ModelTransportError
 from varve.finllm.faults import Fault, fault_of, hide, mend_of, secrets_of
 from varve.finllm.recorded import message_of, reply_json
+from varve.finllm.replies import finish_reason
 from varve.finllm.source import Answered, Asked, ReplySource
+from varve.finllm.vision import REFUSED, REFUSING_STATUS, ImageRefusedError, take_images
 from varve.types import ModelCall, Trace, Usage
 
 MAX_WAIT_S = 30.0
@@ -89,32 +91,44 @@ class ModelSession:
 
         Raises:
             ModelTransportError: after the last try of a fault that may pass.
+            ImageRefusedError: if the server refused a question with an image; the call is recorded.
             ModelError: at once for a fault that another try does not mend.
         """
         schemas, shown = self._schemas(tools)
         asked = self._asked(messages, shown, stage, attempt)
         found = None if self._replies is None else self._replies.find(asked)
         if found is None:
-            reply, seconds = self._tried(messages, schemas)
+            reply, seconds = self._tried(messages, schemas, images=bool(asked.images))
             reply = self._settled(reply, len(messages))
         else:
             reply, seconds = message_of(found), 0.0
         answered = Answered(reply_json(reply), _usage(reply))
         self._unkept = (asked, answered) if found is None else None
+        self._note(asked, answered, seconds, cut_items, cached=found is not None)
+        if asked.images and finish_reason(reply) == REFUSED:
+            raise ImageRefusedError(
+                f"{self._name} took no image: {reply.additional_kwargs.get('refusal', '')}",
+                mend="set VARVE_MODEL_VISION=false, and it is shown tables",
+            )
+        return reply
+
+    def _note(
+        self, asked: Asked, answered: Answered, seconds: float, cut_items: int, *, cached: bool
+    ) -> None:
         self.trace.model_calls.append(
             ModelCall(
-                stage=stage,
+                stage=asked.stage,
                 messages=asked.messages,
                 tools=asked.tools,
                 reply=answered.reply,
                 usage=answered.usage,
-                attempt=attempt,
+                attempt=asked.attempt,
                 seconds=seconds,
                 cut_items=cut_items,
-                cached=found is not None,
+                cached=cached,
+                images=asked.images,
             )
         )
-        return reply
 
     def accept(self) -> None:
         """The latest reply could be used: it may serve other runs. A reply never accepted never does."""
@@ -135,17 +149,19 @@ class ModelSession:
     def _asked(self, messages: Sequence[BaseMessage], schemas: _Schemas, stage: str, attempt: int) -> Asked:
         plain = convert_to_openai_messages(list(messages))
         assert isinstance(plain, list)
+        named, images = take_images(plain)
         return Asked(
             stage,
             attempt,
-            tuple(_plain(message, self._secrets) for message in plain),
+            tuple(_plain(message, self._secrets) for message in named),
             schemas,
+            images,
         )
 
     def _tried(
-        self, messages: Sequence[BaseMessage], schemas: tuple[dict[str, Any], ...]
+        self, messages: Sequence[BaseMessage], schemas: tuple[dict[str, Any], ...], *, images: bool
     ) -> tuple[AIMessage, float]:
-        """The reply and the seconds of the try that brought it."""
+        """The reply and the seconds of the try that brought it; a refused image is a reply that says so."""
         fault = Fault(True, "never tried")
         for tried in range(1, self._tries + 1):
             started = self._watch()
@@ -156,6 +172,13 @@ class ModelSession:
                 if found is None:
                     raise
                 fault = found
+            if images and fault.status in REFUSING_STATUS:
+                refused = AIMessage(
+                    "",
+                    response_metadata={"finish_reason": REFUSED},
+                    additional_kwargs={"refusal": fault.detail},
+                )
+                return refused, self._watch() - started
             # Raised out here so that the first error, which may quote a key, is not chained to it.
             if not fault.passing:
                 raise ModelError(f"{self._name} cannot answer: {fault.detail}", mend=mend_of(fault))

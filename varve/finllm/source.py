@@ -6,6 +6,7 @@ only where it has nothing.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,12 +16,16 @@ from varve.types import Usage
 
 @dataclass(frozen=True)
 class Asked:
-    """One call as it goes into the journal: everything that the model is shown, secrets hidden."""
+    """One call as it goes into the journal: everything that the model is shown, secrets hidden.
+
+    In the messages images stand by the SHA-256 of their bytes; ``images`` are the bytes.
+    """
 
     stage: str
     attempt: int
     messages: tuple[Mapping[str, Any], ...]
     tools: tuple[Mapping[str, Any], ...]
+    images: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,11 @@ class Answered:
 
     reply: Mapping[str, Any]
     usage: Usage
+
+
+def image_name(data: bytes) -> str:
+    """What an image is called in a message that is kept: the SHA-256 (hex) of its bytes."""
+    return hashlib.sha256(data).hexdigest()
 
 
 class ReplySource(Protocol):
