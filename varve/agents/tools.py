@@ -13,6 +13,7 @@ from typing import Any
 
 from varve.clock import iso
 from varve.errors import VarveError
+from varve.finllm.replies import function_schema
 from varve.finllm.untrusted import clean, section
 from varve.market.observation import Observation
 from varve.memory.config import TIERS
@@ -25,26 +26,17 @@ RecallLines = Callable[[str, str], Sequence[str]]
 NewsLine = Callable[[Document], str]
 """A document as one prompt line."""
 
+Answer = Callable[[Mapping[str, Any]], str]
+"""Arguments to what the model is told; :class:`BadArgumentsError` where they do not fit."""
+
 MAX_PRICE_DAYS, MAX_NEWS_DAYS, MAX_WINDOW = 120, 60, 250
 MAX_QUERY_TOKENS = 60
 MAX_SHOWN_TOKENS = 60
+MAX_ERROR_TOKENS = 60
 
 
 class BadArgumentsError(Exception):
     """What a model gave a tool does not fit; its text goes back to the model and no further."""
-
-
-def _schema(tool: str, description: str, properties: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    parameters = {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-    return {
-        "type": "function",
-        "function": {"name": tool, "description": description, "parameters": parameters},
-    }
 
 
 def _whole_number(description: str, most: int) -> dict[str, Any]:
@@ -52,7 +44,7 @@ def _whole_number(description: str, most: int) -> dict[str, Any]:
 
 
 TOOL_SCHEMAS: tuple[dict[str, Any], ...] = (
-    _schema(
+    function_schema(
         "recall_memory",
         "Look up your own memories by what they are about.",
         {
@@ -60,17 +52,17 @@ TOOL_SCHEMAS: tuple[dict[str, Any], ...] = (
             "tier": {"type": "string", "enum": list(TIERS), "description": "Which layer of memory."},
         },
     ),
-    _schema(
+    function_schema(
         "price_history",
         "Open, high, low, close and volume of the last sessions.",
         {"days": _whole_number("How many sessions back.", MAX_PRICE_DAYS)},
     ),
-    _schema(
+    function_schema(
         "news",
         "News and filings of the last calendar days.",
         {"days": _whole_number("How many calendar days back.", MAX_NEWS_DAYS)},
     ),
-    _schema(
+    function_schema(
         "indicator",
         "A technical indicator of the closes. volatility is per session, rsi 0 to 100, momentum and "
         "drawdown are fractions.",
@@ -85,8 +77,13 @@ TOOL_SCHEMAS: tuple[dict[str, Any], ...] = (
 TOOL_NAMES = tuple(schema["function"]["name"] for schema in TOOL_SCHEMAS)
 
 
+def tool_name(schema: Mapping[str, Any]) -> str:
+    """The name in a schema of OpenAI's format."""
+    return str(schema["function"]["name"])
+
+
 class DayTools:
-    """The tools of one decision.
+    """The tools of one decision; ``schemas`` are those of the tools that can be asked.
 
     Args:
         observation: what may be known; nothing else is.
@@ -95,36 +92,64 @@ class DayTools:
         max_news: most documents that one ``news`` call shows, the newest.
     """
 
+    schemas: Sequence[dict[str, Any]] = TOOL_SCHEMAS
+
     def __init__(
         self, observation: Observation, recall: RecallLines, news_line: NewsLine, *, max_news: int
     ) -> None:
         self._observation, self._recall = observation, recall
         self._news_line, self._max_news = news_line, max_news
+        self._broken: set[str] = set()
 
-    def call(self, name: str, arguments: Mapping[str, Any]) -> ToolCall:
-        """Answer one call; what does not fit becomes :attr:`ToolCall.error`."""
-        handler = {
+    def answers(self) -> dict[str, Answer]:
+        """What answers each tool, by its name; a subclass adds its own."""
+        return {
             "recall_memory": self._recall_memory,
             "price_history": self._price_history,
             "news": self._news,
             "indicator": self._indicator,
-        }.get(name)
+        }
+
+    def call(self, name: str, arguments: Mapping[str, Any]) -> ToolCall:
+        """Answer one call; what does not fit becomes :attr:`ToolCall.error`.
+
+        A tool that raises something unforeseen is told as an error once, and not asked again today.
+        """
         # What comes from the model goes into the journal: plain text of bounded length.
         plain = {clean(str(key), 20)[0]: _plain(value) for key, value in list(arguments.items())[:8]}
         try:
+            handler = self.answers().get(name)
             if handler is None:
-                raise BadArgumentsError(f"there is no tool {_shown(name)}; tools: {', '.join(TOOL_NAMES)}")
-            _check_names(name, arguments)
+                known = ", ".join(tool_name(schema) for schema in self.schemas)
+                raise BadArgumentsError(f"there is no tool {shown(name)}; tools: {known}")
+            if name in self._broken:
+                raise BadArgumentsError(f"{name} has failed today and is not asked again")
+            self._check_names(name, arguments)
             return ToolCall(name, plain, handler(arguments))
         except (BadArgumentsError, VarveError) as error:
             return ToolCall(name, plain, "", error=str(error))
+        except Exception as error:  # noqa: BLE001 (whatever a tool does wrong, the day goes on and says so)
+            self._broken.add(name)
+            words = clean(f"{name} failed: {type(error).__name__}: {error}", MAX_ERROR_TOKENS)[0]
+            return ToolCall(name, plain, "", error=words)
+
+    def _check_names(self, tool: str, arguments: Mapping[str, Any]) -> None:
+        schema = next(one for one in self.schemas if tool_name(one) == tool)
+        wanted = schema["function"]["parameters"]["required"]
+        missing = [name for name in wanted if name not in arguments]
+        extra = sorted(name for name in arguments if name not in wanted)
+        if missing or extra:
+            parts = [f"{', '.join(missing)} missing"] if missing else []
+            parts += [f"unknown {', '.join(shown(name) for name in extra[:3])}"] if extra else []
+            takes = ", ".join(wanted) or "nothing"
+            raise BadArgumentsError(f"{tool} takes {takes}: {'; '.join(parts)}")
 
     def _recall_memory(self, arguments: Mapping[str, Any]) -> str:
         tier = _choice("tier", arguments["tier"], TIERS)
         query = arguments["query"]
         words = clean(query, MAX_QUERY_TOKENS)[0] if isinstance(query, str) else ""
         if not words:
-            raise BadArgumentsError(f"query must be a few words; given {_shown(query)}")
+            raise BadArgumentsError(f"query must be a few words; given {shown(query)}")
         lines = self._recall(words, tier)
         return section(f"MEMORY_{tier.upper()}", lines or ["nothing"])
 
@@ -155,27 +180,16 @@ class DayTools:
         return f"{name}({window}) = {value:.6g} after {iso(self._observation.session)}"
 
 
-def _check_names(tool: str, arguments: Mapping[str, Any]) -> None:
-    schema = TOOL_SCHEMAS[TOOL_NAMES.index(tool)]["function"]["parameters"]
-    wanted = schema["required"]
-    missing = [name for name in wanted if name not in arguments]
-    extra = sorted(name for name in arguments if name not in wanted)
-    if missing or extra:
-        parts = [f"{', '.join(missing)} missing"] if missing else []
-        parts += [f"unknown {', '.join(_shown(name) for name in extra[:3])}"] if extra else []
-        raise BadArgumentsError(f"{tool} takes {', '.join(wanted)}: {'; '.join(parts)}")
-
-
 def _integer(name: str, given: object, most: int) -> int:
     value = int(given) if isinstance(given, float) and given.is_integer() else given
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise BadArgumentsError(f"{name} must be a whole number from 1 to {most}; given {_shown(given)}")
+        raise BadArgumentsError(f"{name} must be a whole number from 1 to {most}; given {shown(given)}")
     return value
 
 
 def _choice(name: str, given: object, known: Sequence[str]) -> str:
     if not isinstance(given, str) or given not in known:
-        raise BadArgumentsError(f"{name} must be one of {', '.join(known)}; given {_shown(given)}")
+        raise BadArgumentsError(f"{name} must be one of {', '.join(known)}; given {shown(given)}")
     return given
 
 
@@ -183,7 +197,8 @@ def _number(value: float) -> str:
     return "-" if value != value else f"{value:.10g}"
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """What a model gave, as a few harmless characters."""
     return clean(repr(value), MAX_SHOWN_TOKENS)[0] or "''"
 
 

@@ -64,8 +64,8 @@ class ToolRequests:
     calls: tuple[ToolRequest, ...]
 
 
-class _Unfit(ModelError):
-    """A reply that does not fit; inside this module only, outside it is a ``Failure``."""
+class UnfitError(ModelError):
+    """A reply that does not fit; whoever parses makes its ``failure`` of it."""
 
     def __init__(self, reason: FailureReason, detail: str) -> None:
         self.failure = Failure(reason, detail)
@@ -120,7 +120,7 @@ def parse_reply(
     fields that ``decide`` does not have are ignored. The rationale is cleaned as untrusted text.
     """
     try:
-        found = _calls(message, DECIDE, "action", tool_names)
+        found = read_call(message, DECIDE, "action", tool_names)
         if isinstance(found, ToolRequests):
             return found
         return DecideReply(
@@ -129,7 +129,7 @@ def parse_reply(
             rationale=_rationale(found),
             cited_memories=_cited(found, known_memory_ids),
         )
-    except _Unfit as unfit:
+    except UnfitError as unfit:
         return unfit.failure
 
 
@@ -138,11 +138,11 @@ def parse_explanation(
 ) -> ExplainReply | ToolRequests | Failure:
     """Read one reply of a warm-up lesson; the rules of :func:`parse_reply`."""
     try:
-        found = _calls(message, EXPLAIN, "rationale", tool_names)
+        found = read_call(message, EXPLAIN, "rationale", tool_names)
         if isinstance(found, ToolRequests):
             return found
         return ExplainReply(_rationale(found), _cited(found, known_memory_ids))
-    except _Unfit as unfit:
+    except UnfitError as unfit:
         return unfit.failure
 
 
@@ -186,6 +186,11 @@ def _function(
             "description": "Ids of the memories this rests on; may be empty.",
         },
     }
+    return function_schema(name, description, properties)
+
+
+def function_schema(name: str, description: str, properties: dict[str, Any]) -> dict[str, Any]:
+    """A tool in OpenAI's format; every property is required and no other is taken."""
     parameters = {
         "type": "object",
         "properties": properties,
@@ -198,28 +203,37 @@ def _function(
     }
 
 
-def _calls(
+def read_call(
     message: AIMessage, final: str, telling: str, tool_names: Collection[str]
 ) -> Mapping[str, Any] | ToolRequests:
-    """The arguments of the one final call, or the questions."""
+    """The arguments of the one call of ``final``, or the questions.
+
+    Args:
+        telling: the field by which arguments written as text are known.
+
+    Raises:
+        UnfitError: for anything else.
+    """
     if finish_reason(message) in ("length", "max_tokens"):
-        raise _Unfit(FailureReason.TOKEN_LIMIT, "the reply was cut off at the token limit")
+        raise UnfitError(FailureReason.TOKEN_LIMIT, "the reply was cut off at the token limit")
     if message.invalid_tool_calls:
         bad = message.invalid_tool_calls[0]
-        detail = f"the arguments of {bad.get('name')!r} are no JSON object: {_show(bad.get('args'))}"
-        raise _Unfit(FailureReason.UNPARSABLE, detail)
+        detail = f"the arguments of {bad.get('name')!r} are no JSON object: {shown(bad.get('args'))}"
+        raise UnfitError(FailureReason.UNPARSABLE, detail)
     calls = [ToolRequest(call["id"] or "", call["name"], call["args"]) for call in message.tool_calls]
     if not calls:
         calls = [_from_text(message, final, telling)]
     finals = [call for call in calls if call.name == final]
     if len(finals) > 1:
-        raise _Unfit(FailureReason.BAD_ARGUMENTS, f"{len(finals)} calls of {final!r}, exactly one expected")
+        raise UnfitError(
+            FailureReason.BAD_ARGUMENTS, f"{len(finals)} calls of {final!r}, exactly one expected"
+        )
     if finals:
         return finals[0].arguments
     for call in calls:
         if call.name not in tool_names:
             known = ", ".join(sorted({final, *tool_names}))
-            raise _Unfit(FailureReason.BAD_ARGUMENTS, f"no tool named {_show(call.name)}; known: {known}")
+            raise UnfitError(FailureReason.BAD_ARGUMENTS, f"no tool named {shown(call.name)}; known: {known}")
     return ToolRequests(tuple(calls))
 
 
@@ -228,8 +242,8 @@ def _from_text(message: AIMessage, final: str, telling: str) -> ToolRequest:
     text = _THOUGHT.sub("", message.text).strip()
     if not text:
         refusal = message.additional_kwargs.get("refusal")
-        why = f"the model refused: {_show(refusal)}" if refusal else "the reply is empty"
-        raise _Unfit(FailureReason.EMPTY_REPLY, why)
+        why = f"the model refused: {shown(refusal)}" if refusal else "the reply is empty"
+        raise UnfitError(FailureReason.EMPTY_REPLY, why)
     fenced = _FENCED.match(text)
     try:
         given = json.loads(fenced.group(1) if fenced else text)
@@ -241,19 +255,19 @@ def _from_text(message: AIMessage, final: str, telling: str) -> ToolRequest:
             return ToolRequest("", final, arguments)
         if telling in given:
             return ToolRequest("", final, given)
-    detail = f"a call of {final!r} or its fields as one JSON object expected, given {_show(text)}"
-    raise _Unfit(FailureReason.UNPARSABLE, detail)
+    detail = f"a call of {final!r} or its fields as one JSON object expected, given {shown(text)}"
+    raise UnfitError(FailureReason.UNPARSABLE, detail)
 
 
 def _action(found: Mapping[str, Any], allowed: Collection[Action]) -> Action:
     given = found.get("action")
     known = ", ".join(action for action in Action if action in allowed)
     if given is None:
-        raise _Unfit(FailureReason.BAD_ARGUMENTS, f"'action' is missing; one of {known} expected")
+        raise UnfitError(FailureReason.BAD_ARGUMENTS, f"'action' is missing; one of {known} expected")
     name = given.strip().upper() if isinstance(given, str) else ""
     if name in Action.__members__ and Action[name] in allowed:
         return Action[name]
-    raise _Unfit(FailureReason.UNKNOWN_ACTION, f"action {_show(given)} is not one of {known}")
+    raise UnfitError(FailureReason.UNKNOWN_ACTION, f"action {shown(given)} is not one of {known}")
 
 
 def _confidence(found: Mapping[str, Any]) -> int:
@@ -262,8 +276,8 @@ def _confidence(found: Mapping[str, Any]) -> int:
     if isinstance(given, float) and given.is_integer() and given != 1.0:
         given = int(given)
     if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given <= 100:
-        detail = f"confidence {_show(given)} is no integer percent from 0 to 100"
-        raise _Unfit(FailureReason.BAD_ARGUMENTS, detail)
+        detail = f"confidence {shown(given)} is no integer percent from 0 to 100"
+        raise UnfitError(FailureReason.BAD_ARGUMENTS, detail)
     return (given + CONFIDENCE_STEP // 2) // CONFIDENCE_STEP * CONFIDENCE_STEP
 
 
@@ -271,7 +285,7 @@ def _rationale(found: Mapping[str, Any]) -> str:
     given = found.get("rationale")
     text = clean(given, MAX_RATIONALE_TOKENS)[0] if isinstance(given, str) else ""
     if not text:
-        raise _Unfit(FailureReason.BAD_ARGUMENTS, f"rationale {_show(given)} is no text")
+        raise UnfitError(FailureReason.BAD_ARGUMENTS, f"rationale {shown(given)} is no text")
     return text
 
 
@@ -280,14 +294,14 @@ def _cited(found: Mapping[str, Any], known: Collection[str]) -> tuple[str, ...]:
     if given is None:
         return ()
     if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
-        raise _Unfit(FailureReason.BAD_ARGUMENTS, f"cited_memories {_show(given)} is no list of ids")
+        raise UnfitError(FailureReason.BAD_ARGUMENTS, f"cited_memories {shown(given)} is no list of ids")
     unique = tuple(dict.fromkeys(given))
     for one in unique:
         if one not in known:
-            raise _Unfit(FailureReason.UNKNOWN_MEMORY, f"no memory {_show(one)} was shown")
+            raise UnfitError(FailureReason.UNKNOWN_MEMORY, f"no memory {shown(one)} was shown")
     if len(unique) > MAX_CITED:
         detail = f"{len(unique)} memories cited, at most {MAX_CITED} expected"
-        raise _Unfit(FailureReason.BAD_ARGUMENTS, detail)
+        raise UnfitError(FailureReason.BAD_ARGUMENTS, detail)
     return unique
 
 
@@ -297,6 +311,7 @@ def _said(message: AIMessage) -> str:
     return " ".join([_THOUGHT.sub("", message.text), *calls])
 
 
-def _show(value: object) -> str:
+def shown(value: object) -> str:
+    """Anything of a reply as a few harmless characters, for a message."""
     text, cut = clean(repr(value), _SHOWN // 4)
     return text if text or cut else "''"

@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from varve.agents.tools import DayTools
 from varve.finllm.replies import ToolRequests, reask_messages
 from varve.finllm.session import ModelSession
-from varve.finllm.untrusted import clean
+from varve.finllm.untrusted import CHARACTERS_PER_TOKEN, clean
 from varve.types import Failure, FailureReason, ToolCall
 
 Reply = TypeVar("Reply")
@@ -38,6 +38,7 @@ class Dialogue(Generic[Reply]):
         cut_items: how many lines were cut so far.
         tools: answers questions; None where there are none to ask.
         max_rounds, max_calls: rounds of questions, and questions in each.
+        max_tokens: of all answers together, four characters each; None for no bound.
     """
 
     session: ModelSession
@@ -48,6 +49,7 @@ class Dialogue(Generic[Reply]):
     tools: DayTools | None = None
     max_rounds: int = 0
     max_calls: int = 0
+    max_tokens: int | None = None
 
     def run(self, messages: Sequence[BaseMessage]) -> Talk[Reply]:
         """Talk until there is a reply; the first that cannot be used is asked again once, the next is final.
@@ -86,7 +88,7 @@ class Dialogue(Generic[Reply]):
         answers = []
         for place, request in enumerate(requests.calls):
             if place < self.max_calls:
-                call = tools.call(request.name, request.arguments)
+                call = self._within(tools.call(request.name, request.arguments), asked)
                 asked.append(call)
                 told = call.result if call.error is None else _error(call.error)
             else:
@@ -94,6 +96,16 @@ class Dialogue(Generic[Reply]):
                 told = _error(f"at most {self.max_calls} questions a round; this one was not asked")
             answers.append(ToolMessage(told, tool_call_id=request.id))
         return answers
+
+    def _within(self, call: ToolCall, asked: list[ToolCall]) -> ToolCall:
+        """The call, or an error in its place where its answer is longer than what is left of the budget."""
+        if self.max_tokens is None:
+            return call
+        left = CHARACTERS_PER_TOKEN * self.max_tokens - sum(len(one.result) for one in asked)
+        if len(call.result) <= left:
+            return call
+        words = f"the answer is longer than what is left of the {self.max_tokens} tokens for answers"
+        return replace(call, result="", error=f"{words}; ask for less, or decide")
 
 
 def _error(text: str) -> str:

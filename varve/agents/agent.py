@@ -1,0 +1,166 @@
+"""What every agent with a language model has: a model session, memories, the day's documents, usage."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+
+from pydantic import Field, field_validator
+
+from varve.agents.prompting import Page
+from varve.config import FrozenConfig
+from varve.errors import UsageError
+from varve.finllm.session import ModelSession
+from varve.market.observation import Observation
+from varve.memory.config import MemoryConfig
+from varve.memory.embedders import get_embedder
+from varve.memory.layered import LayeredMemory
+from varve.memory.records import NewMemory
+from varve.strategies.base import RunContext, Trader
+from varve.types import Document, DocumentKind, Usage
+
+TIER_OF_KIND: dict[DocumentKind, str] = {"news": "short", "10-Q": "mid", "10-K": "long"}
+MAX_STORED_CHARS = 20_000
+"""A longer document is remembered by its beginning; the embedder reads no more either."""
+
+
+class AgentConfig(FrozenConfig):
+    """Settings that agents share.
+
+    Of new documents a prompt shows ``max_news``, filings first, then the newest; a memory is cut to
+    ``memory_tokens`` and a document to ``news_tokens`` (four characters each). ``closes_shown`` closes
+    stand in the prompt. A decision has at most ``max_tool_rounds`` rounds of at most ``max_tool_calls``
+    questions each.
+    """
+
+    max_tool_rounds: int = Field(default=2, ge=0, le=10)
+    max_tool_calls: int = Field(default=4, ge=1, le=16)
+    max_news: int = Field(default=10, ge=1, le=50)
+    memory_tokens: int = Field(default=80, ge=8)
+    news_tokens: int = Field(default=120, ge=8)
+    closes_shown: int = Field(default=10, ge=2, le=120)
+    memory: MemoryConfig = Field(default_factory=lambda: MemoryConfig.build())
+
+    @field_validator("memory")
+    @classmethod
+    def _nobody_judges(cls, value: MemoryConfig) -> MemoryConfig:
+        if value.importance == "judged":
+            raise ValueError(
+                "'judged' importance needs a judge, which agents have not; use constant or drawn"
+            )
+        return value
+
+
+class Agent(Trader):
+    """Base of agents: override :meth:`begin` to open memories and :meth:`decide` to use them."""
+
+    Config = AgentConfig
+    needs_model: ClassVar[bool] = True
+    takes_memory: ClassVar[bool] = True
+
+    def begin(self, context: RunContext) -> None:
+        """A run starts, with no memory open yet.
+
+        Raises:
+            UsageError: if the run has no model.
+        """
+        super().begin(context)
+        if context.model is None:
+            raise UsageError(
+                f"the {self.name} agent needs a language model, none given", mend="give --llm scripted"
+            )
+        self._session = ModelSession(context.model, context.trace, replies=context.replies)
+        self._memories: list[LayeredMemory] = []
+        self._stored_chars = min(MAX_STORED_CHARS, self.config.memory.max_text_chars)
+        self._read_until: datetime | None = None
+
+    def open_memory(self, name: str) -> LayeredMemory:
+        """A memory of this run, empty or with what the run's snapshot holds under that name.
+
+        Raises:
+            UsageError: if the snapshot is of another agent or embedder.
+        """
+        context = self.context
+        memory = LayeredMemory(
+            self.config.memory,
+            get_embedder(context.embedder),
+            seed=context.seed,
+            trace=context.trace,
+            folder=context.memory_folder,
+            run_id=context.run_id,
+            name=name,
+            snapshot=context.snapshot,
+        )
+        self._memories.append(memory)
+        return memory
+
+    def close_day(self, now: datetime) -> None:
+        """End the session in every memory."""
+        for memory in self._memories:
+            memory.close_session(now)
+
+    def finish(self) -> None:
+        """Write memories that are not written yet and let go of the store."""
+        for memory in self._memories:
+            memory.close()
+
+    def page(self, labels: int, document_memories: dict[str, str] | None = None) -> Page:
+        """An empty page for a day's prompts, with the lengths of the settings."""
+        return Page(
+            labels,
+            memory_tokens=self.config.memory_tokens,
+            news_tokens=self.config.news_tokens,
+            document_memories=document_memories,
+        )
+
+    def unread(self, observation: Observation) -> list[Document]:
+        """Documents that became readable since this was last asked, oldest first; empty ones left out."""
+        since = self._read_until or observation.previous_decision_at
+        self._read_until = observation.decision_at
+        found = observation.view.documents(observation.instrument.symbol, since=since)
+        return [document for document in found if document.text[: self._stored_chars].strip()]
+
+    def memory_of(self, document: Document) -> NewMemory:
+        """A document as a memory in the tier of its kind, with its own times."""
+        # Half characters, as broken feeds have them, cannot be stored.
+        text = document.text.encode("utf-8", "replace").decode("utf-8")
+        return NewMemory(
+            text=text[: self._stored_chars],
+            tier=TIER_OF_KIND[document.kind],
+            ticker=document.symbol,
+            event_time=document.event_time,
+            available_at=document.available_at,
+            kind=document.kind,
+            metadata={"document": document.id, "cut": len(text) > self._stored_chars},
+        )
+
+    def reflect(
+        self,
+        memory: LayeredMemory,
+        text: str,
+        kind: str,
+        *,
+        at: datetime,
+        event_time: datetime | None = None,
+        links: tuple[str, ...] = (),
+    ) -> str:
+        """Keep the agent's own words in the reflection tier, readable from ``at`` on; the memory's id."""
+        return memory.add(
+            text[: self._stored_chars],
+            tier="reflection",
+            ticker=self.context.instrument.symbol,
+            event_time=event_time or at,
+            available_at=at,
+            now=at,
+            kind=kind,
+            links=links,
+        )
+
+    def usage_since(self, first_call: int) -> Usage:
+        """Tokens and calls of the model calls from the trace's ``first_call``-th on."""
+        return sum((call.usage for call in self.context.trace.model_calls[first_call:]), Usage())
+
+    @property
+    def calls_so_far(self) -> int:
+        """Model calls in the trace."""
+        return len(self.context.trace.model_calls)
