@@ -16,13 +16,14 @@ from varve.backtests.charts import draw_charts
 from varve.backtests.journal import Journal
 from varve.backtests.memory_chart import draw_timelines
 from varve.backtests.memory_record import told_of_rows
-from varve.backtests.metrics import Track, compute_metrics, split_factors
+from varve.backtests.metrics import Track, compute_metrics, session_returns, split_factors
 from varve.backtests.record import RunFolder, write_atomically
 from varve.backtests.recorded import bar_index, recorded_data
 from varve.backtests.run import Prepared, find_trader, run_baseline
 from varve.backtests.settings import RunConfig, Window
 from varve.backtests.simulation import StepRecord
 from varve.backtests.statistics import window_sentence
+from varve.backtests.trial_count import deflate
 from varve.backtests.vectorbt_adapter import check_replay
 from varve.clock import parse_iso
 from varve.errors import BadFileError
@@ -71,7 +72,13 @@ def derive(
     charts |= draw_timelines(tables.told, synthetic=bool(manifest["synthetic"]))
     for name, image in charts.items():
         (folder.path / f"{name}.png").write_bytes(image)
-    known = {"run_digest": tables.digest, "replies": _replies(tables.calls), **(then or {})}
+    known = {
+        "run_digest": tables.digest,
+        "replies": _replies(tables.calls),
+        # Beside the run digest, not in it: it changes with every run that is tried later.
+        "trials": deflate(manifest, session_returns(tables.tracks[0].equity)),
+        **(then or {}),
+    }
     shown = {**manifest, **known, "audit": read_audit(folder, tables.digest)}
     write_report(folder, shown, tables.metrics, tables.steps, tables.told, charts)
     folder.update(**known)
@@ -88,10 +95,7 @@ def derive_tables(folder: RunFolder, *, data: InstrumentData | None = None) -> T
         lessons = list(journal.rows("steps", "warmup"))
         calls = list(journal.rows("model_calls"))
         if not steps:
-            raise BadFileError(
-                f"{folder.path} holds no trading step: {manifest['reason'] or manifest['status']}",
-                mend=f"go on with it: backtest run --resume {folder.run_id}",
-            )
+            raise _nothing_traded(folder, manifest)
         prepared = _prepared(manifest, data, steps)
         agent = track_of_rows(manifest["config"]["agent"], steps, prepared)
         tracks = [agent, *_baselines(prepared, agent)]
@@ -264,13 +268,41 @@ def check_ledger(folder: RunFolder, data: InstrumentData) -> float:
     Raises:
         IntegrityError: if it is above 1e-9.
     """
+    trading = recorded_trading(folder, data)
+    return _against_vectorbt(track_of_rows("audited", trading.steps, trading.prepared))
+
+
+class Trading(NamedTuple):
+    """The trading steps of a run with its data and window, as baselines need them."""
+
+    manifest: dict[str, Any]
+    prepared: Prepared
+    steps: Rows
+
+
+def recorded_trading(folder: RunFolder, data: InstrumentData | None = None) -> Trading:
+    """What a run decided and on what, from its folder alone.
+
+    Raises:
+        BadFileError: if the journal holds no trading step, or the inputs are missing or others.
+    """
     manifest = folder.read()
+    data = data or recorded_data(folder, manifest)
     journal = Journal(folder.journal, run_id=manifest["run_id"], read_only=True)
     try:
         steps = list(journal.rows("steps", "trade"))
     finally:
         journal.close()
-    return _against_vectorbt(track_of_rows("audited", steps, _prepared(manifest, data, steps)))
+    if not steps:
+        raise _nothing_traded(folder, manifest)
+    return Trading(manifest, _prepared(manifest, data, steps), steps)
+
+
+def _nothing_traded(folder: RunFolder, manifest: dict[str, Any]) -> BadFileError:
+    return BadFileError(
+        f"{folder.path} holds no trading step: {manifest['reason'] or manifest['status']}",
+        mend=f"go on with it: backtest run --resume {folder.run_id}",
+    )
 
 
 def _write_tables(folder: RunFolder, agent: Track, steps: Rows, metrics: dict[str, Any]) -> None:
