@@ -90,6 +90,7 @@ def print_result(folder: RunFolder, *, as_json: bool, quiet: bool) -> None:
 
 def _print_table(folder: RunFolder, metrics: dict[str, Any]) -> None:
     from varve.backtests.table import table_rows
+    from varve.backtests.trial_count import trials_sentence
 
     console = Console(highlight=False)
     manifest = folder.read()
@@ -104,6 +105,9 @@ def _print_table(folder: RunFolder, metrics: dict[str, Any]) -> None:
         table.add_row(*row)
     console.print(table)
     console.print(metrics["sentence"], style="italic")
+    tried = trials_sentence(manifest.get("trials"))
+    if tried:
+        console.print(tried)
     began_with, warnings = memory_sentences(manifest)
     if began_with:
         console.print(began_with)

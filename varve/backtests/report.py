@@ -15,6 +15,7 @@ from varve.backtests.memory_report import cited_memory
 from varve.backtests.memory_start import memory_sentences
 from varve.backtests.record import RunFolder, write_atomically
 from varve.backtests.table import table_rows
+from varve.backtests.trial_count import trials_sentence
 from varve.clock import parse_iso
 from varve.finllm.catalogue import knowledge_warning
 from varve.memory.history import Life, Told, lives
@@ -83,6 +84,7 @@ def render_report(
         header=header,
         rows=rows,
         sentence=metrics["sentence"],
+        trials=trials_sentence(manifest.get("trials")),
         charts=[(name, base64.b64encode(image).decode()) for name, image in charts.items()],
         counts=(
             f"{agent['decisions']} decisions, {agent['failures']} failures, {agent['trades']} fills; "

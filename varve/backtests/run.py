@@ -17,6 +17,7 @@ from varve.backtests.recorded import sole_writer
 from varve.backtests.settings import RunConfig, Window, after_knowledge, resolve_window
 from varve.backtests.simulation import Simulation, StepRecord
 from varve.backtests.step_check import JournalReplies, check_step
+from varve.backtests.trials import TrialRegistry, note_result
 from varve.clock import Clock, iso, wall_clock
 from varve.config import FrozenConfig
 from varve.envs.costs import get_costs
@@ -160,9 +161,12 @@ def run_backtest(
             full disk, too many failures) with every finished step kept and ``run.json`` saying why.
     """
     prepared = prepare(config)
+    registry = TrialRegistry(clock=clock)
+    registry.check()
     folder = create_run_folder(config, clock())
     with sole_writer(folder):
-        folder.write(_manifest(prepared, folder, clock, bundle=bundle))
+        manifest = _manifest(prepared, folder, clock, bundle=bundle)
+        folder.write({**manifest, "trial": registry.begin(manifest)})
         if bundle:
             write_inputs(folder.inputs, prepared.data)
         if prepared.snapshot is not None:
@@ -194,11 +198,13 @@ def complete(
         with cached_replies(prepared, use_cache) as cached:
             _simulate_into_journal(prepared, folder, recorded, cached, on_step)
         # What is killed before it has its results is not finished, and can be resumed.
-        derive(folder, data=prepared.data, then={"status": "finished", "finished_at": iso(clock())})
+        done = {"status": "finished", "finished_at": iso(clock())}
+        metrics = derive(folder, data=prepared.data, then=done)
     except (VarveError, KeyboardInterrupt) as error:
         reason = str(error) or "interrupted"
         folder.update(status="stopped", reason=reason, finished_at=iso(clock()))
         raise
+    note_result(folder.read(), metrics, clock=clock)
 
 
 @contextmanager

@@ -162,7 +162,7 @@ def _moments(returns: Floats) -> Floats:
 def _gradient(returns: Floats) -> Floats:
     """Of the Sharpe ratio μ ÷ √(γ − μ²) in (μ, γ)."""
     mean, second = float(returns.mean()), float((returns**2).mean())
-    return np.array([second, -mean / 2.0]) / (second - mean**2) ** 1.5
+    return np.asarray([second, -mean / 2.0], dtype=np.float64) / float((second - mean**2) ** 1.5)
 
 
 def _influence(returns: Floats) -> Floats:
@@ -175,7 +175,8 @@ def _delta_error(moments: Floats, gradient: Floats) -> float:
     scale = moments.std(axis=0)
     scale[scale == 0] = 1.0
     covariance = _prewhitened_hac(moments / scale) * np.outer(scale, scale)
-    return float(np.sqrt(max(gradient @ covariance @ gradient, 0.0) / len(moments)))
+    variance = float(gradient @ covariance @ gradient)
+    return float((max(variance, 0.0) / len(moments)) ** 0.5)
 
 
 def _annual(value: float, error: float, sessions_per_year: int) -> Estimate:
