@@ -15,7 +15,7 @@ from varve.config import canonical_json
 from varve.errors import UsageError
 from varve.finllm.faults import hide, secrets_of
 
-FORM = "scripted, or openai:<model>@<base_url>"
+FORM = "scripted, hf:<folder>[+adapter], or openai:<model>@<base_url>"
 _SPEC = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*)(?::(?P<argument>\S+))?")
 
 

@@ -1,0 +1,111 @@
+"""Replies that cannot but fit: token masks of llguidance, and the grammars of tool calls.
+
+A grammar is a text; it is compiled once per model and copied for each reply. Near the token limit a reply
+is steered to its end: free texts get their closing quote, lists and objects their bracket.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from varve.errors import ModelError
+
+_KEPT = 64
+
+
+class Constrainer:
+    """Grammars over one tokenizer.
+
+    Args:
+        tokenizer: a fast tokenizer of transformers.
+        vocabulary: width of the model's logits, at least the tokenizer's size.
+        end_ids: tokens that end a reply.
+    """
+
+    def __init__(self, tokenizer: Any, vocabulary: int, end_ids: frozenset[int]) -> None:
+        self._tokenizer, self.vocabulary, self._end_ids = tokenizer, vocabulary, end_ids
+        self._lock = threading.RLock()
+        self._wrapped: Any = None
+        self._compiled: OrderedDict[str, Any] = OrderedDict()
+
+    def check(self, grammar: str) -> None:
+        """Compile a grammar ahead.
+
+        Raises:
+            ModelError: if it cannot be.
+        """
+        self.matcher(grammar)
+
+    def matcher(self, grammar: str) -> Any:
+        """A matcher at the beginning of the grammar."""
+        from llguidance import LLMatcher
+
+        with self._lock:
+            made = self._compiled.get(grammar)
+            if made is None:
+                made = LLMatcher(self.wrapped, grammar, log_level=0)
+                if made.is_error():
+                    raise ModelError(f"the reply's grammar cannot be compiled: {made.get_error()[:300]}")
+                self._compiled[grammar] = made
+                while len(self._compiled) > _KEPT:
+                    self._compiled.popitem(last=False)
+            return made.deep_copy()
+
+    def mask(self, matcher: Any, *, closing: bool) -> torch.Tensor:
+        """Which tokens may come next, bool, shape (vocabulary,)."""
+        bits = np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8)
+        allowed = np.unpackbits(bits, bitorder="little")[: self.vocabulary].astype(bool)
+        if closing:
+            allowed = self._closing(allowed)
+        return torch.from_numpy(allowed)
+
+    def forced(self, matcher: Any) -> list[int]:
+        """Tokens that must come next."""
+        return list(matcher.compute_ff_tokens())
+
+    def consume(self, matcher: Any, tokens: Sequence[int]) -> None:
+        """Go on behind tokens.
+
+        Raises:
+            ModelError: if the grammar does not allow them, which is an error of this program.
+        """
+        if not matcher.consume_tokens(list(tokens)):
+            raise ModelError(f"the grammar refused a token that it had allowed: {matcher.get_error()[:300]}")
+
+    def over(self, matcher: Any) -> bool:
+        """Whether nothing may follow."""
+        return bool(matcher.is_stopped())
+
+    @property
+    def wrapped(self) -> Any:
+        """The tokenizer as llguidance takes it; made once, which costs about a second for large ones."""
+        if self._wrapped is None:
+            from llguidance.hf import from_tokenizer
+
+            wrapped = from_tokenizer(self._tokenizer, self.vocabulary, sorted(self._end_ids))
+            texts = [wrapped.decode_bytes([token]) for token in range(self.vocabulary)]
+            self._ends = np.isin(np.arange(self.vocabulary), sorted(self._end_ids))
+            self._quotes = np.array([text[:1] == b'"' for text in texts])
+            self._brackets = np.array([text[:1] in (b"]", b"}") for text in texts])
+            self._letters = np.array([text == b"e" for text in texts])
+            self._wrapped = wrapped
+        return self._wrapped
+
+    def special(self, token: int) -> bool:
+        """Whether a grammar has to name the token by its number instead of its text."""
+        with self._lock:
+            return bool(self.wrapped.is_special_token(token))
+
+    def _closing(self, allowed: np.ndarray[Any, np.dtype[np.bool_]]) -> Any:
+        """Of what is allowed, what ends the text or the list that is open; all where nothing does."""
+        in_text = bool((allowed & self._letters).any())
+        for enders in (self._quotes,) if in_text else (self._ends, self._brackets, self._quotes):
+            if (ending := allowed & enders).any():
+                return ending
+        return allowed
