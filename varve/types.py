@@ -13,7 +13,8 @@ from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
 FillRule = Literal["next_open", "next_close", "same_close"]
-DocumentKind = Literal["news", "10-Q", "10-K"]
+DocumentKind = Literal["news", "10-Q", "10-K", "guidance"]
+"""``guidance`` is an expert's word to the trader: shown only to agents that ask for it by its kind."""
 
 
 class Action(StrEnum):

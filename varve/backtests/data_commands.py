@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from varve import registry
+from varve.clock import iso
 from varve.errors import BadFileError, UnknownNameError, UsageError
 from varve.market.data import InstrumentData
+from varve.market.sources.guidance import is_guidance
 from varve.market.store import Store, StoreEntry
+from varve.market.view import GUIDANCE
 
 _FILE_SOURCES = {".csv": "csv", ".json": "investorbench"}
 _NOT_PULLED = frozenset({*_FILE_SOURCES.values(), "sample"})
@@ -21,6 +25,8 @@ _NOT_PULLED = frozenset({*_FILE_SOURCES.values(), "sample"})
 
 def import_file(file: Path, ticker: str, *, calendar: str | None, columns: Mapping[str, str]) -> None:
     """Read a file by the source that its name tells, and store it.
+
+    A CSV with the columns ``available_at`` and ``text`` is guidance on a ticker that is stored already.
 
     Raises:
         BadFileError: if the file is missing or not what its name says; nothing is stored.
@@ -31,6 +37,11 @@ def import_file(file: Path, ticker: str, *, calendar: str | None, columns: Mappi
             f"{file} has the ending {file.suffix!r}; expected .csv (prices) or .json (INVESTOR-BENCH)",
             mend="rename it to what it is",
         )
+    if source == "csv" and is_guidance(file):
+        if calendar is not None or columns:
+            raise UsageError("--calendar and --column are for files of prices", mend="leave them out")
+        _import_guidance(file, ticker)
+        return
     options: dict[str, Any] = {} if calendar is None else {"calendar": calendar}
     if source == "csv":
         options["columns"] = dict(columns) or None
@@ -38,6 +49,20 @@ def import_file(file: Path, ticker: str, *, calendar: str | None, columns: Mappi
         raise UsageError("--column is for CSV files only", mend="leave it out")
     data = registry.load("sources", source)(file, ticker.strip().upper(), **options)
     _store(data)
+
+
+def _import_guidance(file: Path, ticker: str) -> None:
+    """Put an expert's guidance beside a ticker's stored prices, in place of any that was there."""
+    from varve.market.sources.guidance import read_guidance
+
+    stored = Store().read(ticker.strip().upper())
+    guidance = read_guidance(file, stored.instrument)
+    kept = tuple(d for d in stored.documents if d.kind != GUIDANCE)
+    entry = Store().write(replace(stored, documents=(*kept, *guidance)))
+    print(
+        f"stored {len(guidance)} pieces of guidance on {entry.ticker}, readable from "
+        f"{iso(guidance[0].available_at)} to {iso(guidance[-1].available_at)}"
+    )
 
 
 def pull(ticker: str, *, source: str, start: date, end: date | None) -> None:
@@ -103,13 +128,16 @@ def _facts(data: InstrumentData) -> list[tuple[str, str]]:
     bars, origin, instrument = data.bars, data.provenance, data.instrument
     first, last = bars.session(0), bars.session(len(bars) - 1)
     sessions = get_calendar(instrument.calendar).sessions(first, last)
-    kinds = {kind: sum(d.kind == kind for d in data.documents) for kind in ("news", "10-Q", "10-K")}
+    kinds = {kind: sum(d.kind == kind for d in data.documents) for kind in ("news", "10-Q", "10-K", GUIDANCE)}
     events = {kind: sum(e.kind == kind for e in data.events) for kind in ("split", "dividend")}
     facts = [
         ("ticker", f"{instrument.symbol}  ({instrument.calendar}, {instrument.currency})"),
         ("bars", f"{len(bars)} from {first} to {last}; {len(sessions) - len(bars)} sessions missing"),
         ("closes", f"{bars.close.min():,.2f} to {bars.close.max():,.2f} {instrument.currency}"),
-        ("documents", ", ".join(f"{count} {kind}" for kind, count in kinds.items())),
+        (
+            "documents",
+            ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count or kind != GUIDANCE),
+        ),
         ("events", ", ".join(f"{count} {kind}s" for kind, count in events.items())),
         ("source", f"{origin.source}{'  SYNTHETIC' if origin.synthetic else ''}"),
         ("adjustment", origin.adjustment),

@@ -14,6 +14,7 @@ from varve.clock import from_ns, to_ns
 from varve.config import canonical_json
 from varve.errors import BadFileError
 from varve.market.data import BarSeries, InstrumentData, Provenance, instrument_json
+from varve.market.view import GUIDANCE
 from varve.types import CorporateEvent, Document, Instrument
 
 _PRICES = ("open", "high", "low", "close", "volume")
@@ -23,10 +24,12 @@ _METADATA_KEY = b"varve"
 def visible_until(data: InstrumentData, last: int, decided_until: datetime, *, news: bool) -> InstrumentData:
     """``data`` up to bar ``last``, with documents readable at ``decided_until`` at the latest.
 
-    What a run cannot come to see is not handed to it. ``news=False`` drops every document.
+    What a run cannot come to see is not handed to it. ``news=False`` drops news and filings.
     """
     last_session = data.bars.session(last)
-    documents = tuple(d for d in data.documents if d.available_at <= decided_until) if news else ()
+    documents = tuple(
+        d for d in data.documents if d.available_at <= decided_until and (news or d.kind == GUIDANCE)
+    )
     return replace(
         data,
         bars=data.bars.slice(0, last + 1),

@@ -6,10 +6,11 @@ import hashlib
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
+from typing import Any
 
 from varve.clock import iso
 from varve.config import canonical_json
-from varve.market.view import MarketView
+from varve.market.view import GUIDANCE, MarketView
 from varve.types import Document, Instrument, Portfolio
 
 
@@ -38,6 +39,11 @@ class Observation:
         """Documents that became readable since the last decision, oldest first."""
         return self.view.documents(self.instrument.symbol, since=self.previous_decision_at)
 
+    def guidance(self, last: int = 1) -> tuple[Document, ...]:
+        """The ``last`` newest pieces of an expert's guidance readable by now, oldest first."""
+        found = self.view.documents(self.instrument.symbol, kinds=(GUIDANCE,))
+        return found[len(found) - min(last, len(found)) :]
+
     def text(self, *, closes: int = 10, headline_chars: int = 300) -> str:
         """The observation as deterministic plain text, as shown to a language model."""
         series = self.view.bars(self.instrument.symbol, closes)
@@ -56,7 +62,7 @@ class Observation:
         """SHA-256 (hex) of everything visible that changed since the decision before, and the portfolio."""
         symbol = self.instrument.symbol
         bar = self.view.last_bar(symbol)
-        row = {
+        row: dict[str, Any] = {
             "symbol": symbol,
             "session": iso(self.session),
             "decision_at": iso(self.decision_at),
@@ -65,4 +71,7 @@ class Observation:
             "documents": [[d.id, d.kind, d.text] for d in self.new_documents()],
             "portfolio": [self.portfolio.cash, self.portfolio.equity, dict(self.portfolio.positions)],
         }
+        guidance = self.view.documents(symbol, kinds=(GUIDANCE,), since=self.previous_decision_at)
+        if guidance:
+            row["guidance"] = [[d.id, d.text] for d in guidance]
         return hashlib.sha256(canonical_json(row).encode()).hexdigest()

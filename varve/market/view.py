@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from varve.market.data import InstrumentData, MarketData
 
 
+GUIDANCE: DocumentKind = "guidance"
+
+
 class MarketView:
     """Facts with ``available_at`` not after ``instant``; no method returns a later one.
 
@@ -101,12 +104,15 @@ class MarketView:
         kinds: Collection[DocumentKind] | None = None,
         since: datetime | None = None,
     ) -> tuple[Document, ...]:
-        """Documents readable by now, oldest first; ``since`` leaves out those readable by then already."""
+        """Documents readable by now, oldest first; ``since`` leaves out those readable by then already.
+
+        ``kinds=None`` means what everybody can read: news and filings, not an expert's guidance.
+        """
         data = self.__data[symbol]
         times = data.document_times_ns
         first = 0 if since is None else bisect.bisect_right(times, to_ns(since))
         found = data.documents[first : bisect.bisect_right(times, self.__ns)]
-        return found if kinds is None else tuple(d for d in found if d.kind in kinds)
+        return tuple(d for d in found if (d.kind != GUIDANCE if kinds is None else d.kind in kinds))
 
     def __visible(self, data: InstrumentData) -> int:
         return bisect.bisect_right(data.end_list_ns, self.__ns)
