@@ -13,12 +13,15 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from varve.backtests.charts import draw_charts
+from varve.backtests.day_charts import DayCharts
+from varve.backtests.day_stages import pictures
 from varve.backtests.journal import Journal
 from varve.backtests.memory_chart import draw_timelines
 from varve.backtests.memory_record import told_of_rows
 from varve.backtests.metrics import Track, compute_metrics, session_returns, split_factors
 from varve.backtests.record import RunFolder, write_atomically
 from varve.backtests.recorded import bar_index, recorded_data
+from varve.backtests.report import Details, write_report
 from varve.backtests.run import Prepared, find_trader, run_baseline
 from varve.backtests.settings import RunConfig, Window
 from varve.backtests.simulation import StepRecord
@@ -46,6 +49,7 @@ class Tables(NamedTuple):
     steps: Rows
     calls: Rows
     told: list[Told]
+    details: Details
 
 
 def derive(
@@ -62,8 +66,6 @@ def derive(
         BadFileError: if the journal holds no trading step, or the inputs are missing or others.
         IntegrityError: if ledger and vectorbt differ.
     """
-    from varve.backtests.report import write_report
-
     tables = derive_tables(folder, data=data)
     manifest = tables.manifest
     charts = draw_charts(
@@ -76,11 +78,11 @@ def derive(
         "run_digest": tables.digest,
         "replies": _replies(tables.calls),
         # Beside the run digest, not in it: it changes with every run that is tried later.
-        "trials": deflate(manifest, session_returns(tables.tracks[0].equity)),
+        "trials": deflate(folder, session_returns(tables.tracks[0].equity)),
         **(then or {}),
     }
     shown = {**manifest, **known, "audit": read_audit(folder, tables.digest)}
-    write_report(folder, shown, tables.metrics, tables.steps, tables.told, charts)
+    write_report(folder, shown, tables.metrics, tables.steps, tables.told, charts, tables.details)
     folder.update(**known)
     return tables.metrics
 
@@ -103,9 +105,10 @@ def derive_tables(folder: RunFolder, *, data: InstrumentData | None = None) -> T
         _write_tables(folder, agent, steps, metrics)
         digest = journal.digest(folder.derived)
         told = told_of_rows([*lessons, *steps], journal.rows("memory_events"))
+        details = Details(lessons, calls, pictures(journal, steps, calls), DayCharts(data, agent))
     finally:
         journal.close()
-    return Tables(manifest, metrics, digest, tracks, steps, calls, told)
+    return Tables(manifest, metrics, digest, tracks, steps, calls, told, details)
 
 
 def read_audit(folder: RunFolder, run_digest: str) -> list[dict[str, Any]]:

@@ -204,7 +204,7 @@ def complete(
         reason = str(error) or "interrupted"
         folder.update(status="stopped", reason=reason, finished_at=iso(clock()))
         raise
-    note_result(folder.read(), metrics, clock=clock)
+    note_result(folder, metrics, clock=clock)
 
 
 @contextmanager

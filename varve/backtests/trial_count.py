@@ -13,7 +13,8 @@ from varve.backtests.deflated import (
     probabilistic_sharpe,
     sharpe_per_session,
 )
-from varve.backtests.trials import Trial, TrialRegistry, trial_of_run
+from varve.backtests.record import RunFolder
+from varve.backtests.trials import Trial, registry_beside, trial_of_run
 from varve.errors import VarveError
 from varve.market.data import Floats
 
@@ -58,23 +59,24 @@ def count_trials(trials: Sequence[Trial], run: Trial, *, complete: bool = True) 
     )
 
 
-def deflate(manifest: Mapping[str, Any], returns: Floats) -> dict[str, Any] | None:
+def deflate(folder: RunFolder, returns: Floats) -> dict[str, Any] | None:
     """What ``run.json`` and the report say of a run beside all others that were tried.
 
     Where the registry does not hold the run, because its folder was copied from elsewhere, it is what
     its ``run.json`` says already. A registry that cannot be used is told, with the reason.
 
     Args:
-        manifest: the run's ``run.json``.
+        folder: the run.
         returns: of its agent, simple, per session, shape (n,).
 
     Returns:
         JSON values; None where nothing is known.
     """
+    manifest = folder.read()
     recorded: dict[str, Any] | None = manifest.get("trials")
-    registry = TrialRegistry()
     try:
-        if manifest.get("trial") is None or not registry.holds(manifest):
+        registry = registry_beside(folder)
+        if registry is None:
             return recorded
         run = trial_of_run(manifest)
         count = count_trials(registry.trials(), run, complete=registry.complete())

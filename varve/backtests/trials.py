@@ -265,10 +265,23 @@ class TrialRegistry:
         return aside
 
 
-def note_result(manifest: Mapping[str, Any], metrics: Mapping[str, Any], *, clock: Clock) -> None:
-    """Enter the result of a finished run, where it was started here; see :class:`TrialRegistry`."""
-    registry = TrialRegistry(clock=clock)
-    if _registry_of(manifest) is not None and registry.holds(manifest):
+def registry_beside(folder: RunFolder, *, clock: Clock = wall_clock) -> TrialRegistry | None:
+    """The registry that holds a run, by where its folder lies; None for one that was copied from elsewhere.
+
+    Raises:
+        IntegrityError: if the folder lies among runs without a registry, or with a damaged one.
+    """
+    runs = folder.path.resolve().parent
+    if runs.name != "runs":
+        return None
+    registry = TrialRegistry(runs.parent, clock=clock)
+    return registry if registry.holds(folder.read()) else None
+
+
+def note_result(folder: RunFolder, metrics: Mapping[str, Any], *, clock: Clock) -> None:
+    """Enter the result of a finished run in the registry that it is in, if any."""
+    registry, manifest = registry_beside(folder, clock=clock), folder.read()
+    if registry is not None:
         registry.finish(manifest["run_id"], session_sharpe(metrics, manifest))
 
 
