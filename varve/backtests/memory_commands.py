@@ -71,7 +71,7 @@ def _embedder(folder: RunFolder, name: str) -> Embedder:
         return plain
     try:
         return with_stored(plain, folder.memory, manifest["run_id"], name)
-    except (StorageError, IntegrityError) as error:
+    except (StorageError, IntegrityError, UsageError) as error:
         print(f"note: {error.message}; texts are embedded again\n  → {error.mend}", file=sys.stderr)
         return plain
 

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from varve.clock import iso, parse_iso, to_ns
-from varve.errors import IntegrityError, NoDataError, StorageError
+from varve.errors import DataError, IntegrityError, NoDataError, StorageError
 from varve.memory.config import MemoryConfig
-from varve.memory.embedders import Embedder
+from varve.memory.embedders import Embedder, checked_vectors
 from varve.memory.state import State, data_of, record_of
-from varve.memory.store import ChromaStore, Row, Stored, as_json, chained, from_json
+from varve.memory.store import ChromaStore, NewerStoreError, Row, Stored, as_json, chained, from_json
 from varve.types import MemoryEvent
 
 
@@ -88,26 +90,29 @@ class DiskCopy:
         None where nothing is stored, the store cannot be trusted, or it tells another history.
 
         Raises:
-            IntegrityError: if it was made with other settings or another embedder; what is rebuilt from
-                the events would then be another memory.
+            IntegrityError: if it was made with other settings or another embedder, since what is rebuilt
+                from the events would then be another memory; or by a newer version.
+            UsageError: if another process uses it.
         """
         try:
             stored = self._store.read()
+        except NewerStoreError:
+            raise
         except (IntegrityError, StorageError):
             return None
         if stored is None:
             return None
         self._check(stored)
+        count, chain = stored.checkpoint.get("changes"), ""
+        if not isinstance(count, int) or count > len(history):
+            return None
+        for event in history[:count]:
+            chain = _link(chain, event)
+        if chain != stored.checkpoint.get("chain"):
+            return None
         try:
-            count, chain = int(stored.checkpoint["changes"]), ""
-            if count > len(history):
-                return None
-            for event in history[:count]:
-                chain = _link(chain, event)
-            if chain != stored.checkpoint["chain"]:
-                return None
             self._fill(state, stored)
-        except (IntegrityError, StorageError):
+        except IntegrityError:
             return None
         return count
 
@@ -117,6 +122,7 @@ class DiskCopy:
         Raises:
             NoDataError: if nothing is stored.
             IntegrityError, StorageError: if it cannot be used.
+            UsageError: if another process uses it.
         """
         stored = self._store.read()
         if stored is None:
@@ -141,19 +147,34 @@ class DiskCopy:
                 )
 
     def _fill(self, state: State, stored: Stored) -> None:
+        """Fill an empty state with what is stored.
+
+        Raises:
+            IntegrityError: if that is not what was written.
+        """
+        try:
+            self._fill_from(state, stored)
+        except (KeyError, ValueError, TypeError, AttributeError, DataError, IntegrityError) as error:
+            raise IntegrityError(
+                f"memory {self._store.prefix} in {self._store.folder} is damaged: "
+                f"{getattr(error, 'message', None) or repr(error)}",
+                mend=self._store.mend,
+            ) from error
+
+    def _fill_from(self, state: State, stored: Stored) -> None:
         mark = stored.checkpoint
         for row in sorted((row for rows in stored.rows.values() for row in rows), key=lambda row: row.id):
             told = from_json(row.metadata["record"])
             record = record_of(row.id, {**told, "text": row.text}, parse_iso(told["created_at"]))
             life = from_json(row.metadata["life"])
-            assert row.vector is not None
-            state.insert(record, life, row.vector)
+            state.insert(record, life, np.asarray(row.vector))
             self._stored[row.id] = life["tier"]
+        for tier, columns in state.tiers.items():
+            vectors = columns.vectors[: columns.count]
+            checked_vectors(vectors, columns.count, self._identity["dimension"], f"tier {tier}")
         if len(state.entries) != mark["live"]:
             raise IntegrityError(
-                f"memory {self._store.prefix} holds {len(state.entries)} memories, its checkpoint says "
-                f"{mark['live']}",
-                mend=self._store.mend,
+                f"it holds {len(state.entries)} memories, its checkpoint says {mark['live']}"
             )
         state.next_number, state.sessions = mark["next_number"], mark["sessions"]
         state.missed_credits, state.changes = mark["missed_credits"], mark["changes"]

@@ -112,8 +112,9 @@ class MemoryKeeper(MemoryReader):
         differs, is damaged or was cut short, the memory is rebuilt by :meth:`replay`.
 
         Raises:
-            IntegrityError: if the events do not fit together, or the store was made with other settings
-                or another embedder.
+            IntegrityError: if the events do not fit together, or the store was made with other settings,
+                by another embedder or by a newer version.
+            UsageError: if another process uses the store.
         """
         memory = cls(config, embedder, **rest)
         history = own_changes(events, memory.name)

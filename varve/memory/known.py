@@ -37,8 +37,9 @@ def with_stored(embedder: Embedder, folder: Path, run_id: str, name: str) -> Kno
 
     Raises:
         StorageError, IntegrityError: if the store is there and cannot be read.
+        UsageError: if another process writes to it.
     """
-    store = ChromaStore(folder, run_id, name)
+    store = ChromaStore(folder, run_id, name, writes=False)
     try:
         stored = store.read()
     finally:

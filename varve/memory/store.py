@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import os
 import re
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from varve.config import canonical_json
-from varve.errors import IntegrityError, StorageError
+from varve.errors import IntegrityError, StorageError, UsageError
 from varve.memory.columns import Vector
 from varve.memory.config import TIERS
 
@@ -26,6 +29,10 @@ SCHEMA = 1
 """Version of what is written; a store of a newer one is refused."""
 
 _CHUNK = 1000
+_LOCK = "varve.lock"
+_PATIENCE_S, _NAP_S = 5.0, 0.1
+"""How long a writer waits for readers, who are quick, and how often it looks."""
+
 _COLLECTIONS_PER_OPENING = 16
 """chromadb keeps about four files open per collection until its client closes; so it is opened anew then."""
 
@@ -47,13 +54,52 @@ class Stored:
     rows: dict[str, list[Row]] = field(default_factory=dict)
 
 
+class NewerStoreError(IntegrityError):
+    """A newer version wrote the store: it is neither read nor written over."""
+
+
 class _Opened:
-    """A client of one folder, with the memories that use it and the collections it has touched."""
+    """A client of one folder, with the memories that use it and the collections it has touched.
+
+    While it is used, a lock keeps other processes out: chromadb is made for one process a folder.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.client = folder, None
         self.users = 0
         self.touched: set[str] = set()
+        self._lock: int | None = None
+        self._writes = False
+
+    def lock(self, *, writes: bool) -> None:
+        """Keep writers out, and readers too where this process ``writes``.
+
+        Raises:
+            UsageError: if another process is in the way.
+        """
+        if self._lock is not None and (self._writes or not writes):
+            return
+        if self._lock is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        for left in range(round(_PATIENCE_S / _NAP_S) if writes else 0, -1, -1):
+            try:
+                fcntl.flock(self._lock, (fcntl.LOCK_EX if writes else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if left:
+                    time.sleep(_NAP_S)
+                    continue
+                if not self._writes:
+                    self.unlock()
+                raise
+            self._writes = writes
+            return
+
+    def unlock(self) -> None:
+        """Let other processes in."""
+        lock, self._lock, self._writes = self._lock, None, False
+        if lock is not None:
+            os.close(lock)
 
     def open(self) -> Any:
         if self.client is None:
@@ -61,8 +107,11 @@ class _Opened:
             from chromadb.config import Settings
 
             self.folder.mkdir(parents=True, exist_ok=True)
-            settings = Settings(anonymized_telemetry=False)
-            self.client = chromadb.PersistentClient(path=str(self.folder), settings=settings)
+            given = {"path": str(self.folder), "settings": Settings(anonymized_telemetry=False)}
+            try:
+                self.client = chromadb.PersistentClient(**given)
+            except AttributeError:  # chromadb 1.5 stumbles, once, over what an opening that failed has left
+                self.client = chromadb.PersistentClient(**given)
         return self.client
 
     def close(self) -> None:
@@ -82,10 +131,11 @@ class ChromaStore:
     Args:
         folder: of chromadb's files; made when missing.
         run_id: names the run; name: names the memory within the run.
+        writes: whether it will be written to; other processes are kept out then.
     """
 
-    def __init__(self, folder: Path, run_id: str, name: str) -> None:
-        self.folder = Path(folder).resolve()
+    def __init__(self, folder: Path, run_id: str, name: str, *, writes: bool = True) -> None:
+        self.folder, self.run_id, self._writes = Path(folder).resolve(), run_id, writes
         self.prefix = f"{_plain(run_id)}.{_plain(name)}"
         self.mend = f"make it anew from the run's journal: backtest memory rebuild {run_id}"
         self._closed = False
@@ -107,6 +157,7 @@ class ChromaStore:
 
         Raises:
             StorageError: if the folder cannot be written; what was to be written may be tried again.
+            UsageError: if another process uses the store.
         """
         with self._client("written") as client:
             if replace:
@@ -136,7 +187,9 @@ class ChromaStore:
 
         Raises:
             StorageError: if the folder cannot be read.
-            IntegrityError: if the last write was cut short, or a newer version wrote it.
+            UsageError: if another process uses the store.
+            NewerStoreError: if a newer version wrote it.
+            IntegrityError: if the last write was cut short.
         """
         if not self.holds():
             return None
@@ -159,11 +212,12 @@ class ChromaStore:
             if shared.users <= 0:
                 del _opened[self.folder]
                 shared.close()
+                shared.unlock()
 
     def _check(self, checkpoint: Mapping[str, Any]) -> None:
         schema = checkpoint.get("schema")
-        if not isinstance(schema, int) or schema > SCHEMA:
-            raise IntegrityError(
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise NewerStoreError(
                 f"the memory store in {self.folder} has schema {schema}, this version reads up to {SCHEMA}",
                 mend=f"use the version that wrote it, or {self.mend}",
             )
@@ -201,7 +255,13 @@ class ChromaStore:
             if len(shared.touched) + new > _COLLECTIONS_PER_OPENING:
                 shared.close()
             try:
+                shared.lock(writes=self._writes)
                 yield shared.open()
+            except BlockingIOError as error:
+                raise UsageError(
+                    f"the memory store in {self.folder} is in use by another process",
+                    mend=f"wait for it, or stop it; then: backtest run --resume {self.run_id}",
+                ) from error
             except _faults() as error:
                 shared.close()
                 raise StorageError(
