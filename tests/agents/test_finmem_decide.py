@@ -323,7 +323,6 @@ def test_begin_forgets_an_earlier_run_and_needs_a_model():
         {"profile": "reckless"},
         {"top_k": 0},
         {"topk": 5},
-        {"memory": {"importance": "judged"}},
         {"memory": {"preset": "x"}},
     ],
 )

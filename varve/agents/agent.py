@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
+from varve.agents.importance import ImportanceJudge
 from varve.agents.prompting import Page
 from varve.config import FrozenConfig
 from varve.errors import UsageError
@@ -41,15 +42,6 @@ class AgentConfig(FrozenConfig):
     closes_shown: int = Field(default=10, ge=2, le=120)
     memory: MemoryConfig = Field(default_factory=lambda: MemoryConfig.build())
 
-    @field_validator("memory")
-    @classmethod
-    def _nobody_judges(cls, value: MemoryConfig) -> MemoryConfig:
-        if value.importance == "judged":
-            raise ValueError(
-                "'judged' importance needs a judge, which agents have not; use constant or drawn"
-            )
-        return value
-
 
 class Agent(Trader):
     """Base of agents: override :meth:`begin` to open memories and :meth:`decide` to use them."""
@@ -70,6 +62,9 @@ class Agent(Trader):
                 f"the {self.name} agent needs a language model, none given", mend="give --llm scripted"
             )
         self._session = ModelSession(context.model, context.trace, replies=context.replies)
+        self._judge: ImportanceJudge | None = None
+        if self.config.memory.importance == "judged":
+            self._judge = ImportanceJudge(self._session, self.config.news_tokens)
         self._memories: list[LayeredMemory] = []
         self._stored_chars = min(MAX_STORED_CHARS, self.config.memory.max_text_chars)
         self._read_until: datetime | None = None
@@ -90,6 +85,7 @@ class Agent(Trader):
             run_id=context.run_id,
             name=name,
             snapshot=context.snapshot,
+            judge=self._judge,
         )
         self._memories.append(memory)
         return memory

@@ -136,7 +136,12 @@ def print_timeline(run: str) -> None:
     console.print(manifest["data_label"], style="bold yellow" if manifest["synthetic"] else "bold")
     for name in names(told):
         console.print(f"memory {name} of run {folder.run_id}")
-        console.print(_months(by_month(timeline(told, name)), wide=console.width >= _WIDE))
+        days = timeline(told, name)
+        console.print(_months(by_month(days), wide=console.width >= _WIDE))
+        unjudged = sum(day.unjudged for day in days)
+        if unjudged:
+            of = sum(day.stored for day in days)
+            console.print(f"{unjudged:,} of {of:,} memories got the constant importance: no usable reply")
     for name, image in draw_timelines(told, synthetic=bool(manifest["synthetic"])).items():
         file = folder.path / f"{name}.png"
         try:

@@ -83,8 +83,8 @@ class MemoryConfig(FrozenConfig):
         recalled_tiers: tiers that recall looks into; memories of the others are kept, and never shown (an
             ablation, down to none at all).
         score_tie: scores are compared in steps of this size; equal steps are ties.
-        importance: how a new memory gets its importance: ``drawn``, ``constant``, or ``judged`` by
-            the caller.
+        importance: how a new memory gets its importance: ``drawn``, ``constant``, or ``judged`` (by the
+            language model, where an agent has the memory).
         credit_points: importance points for one credit.
         credit_cumulative: multiply by the running sum of credits where that has the credit's sign, as
             FinMem's released code does (there a debit can add points; here it never does).

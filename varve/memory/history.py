@@ -87,13 +87,15 @@ class Tally:
 
     ``sizes`` by tier; ``stored`` new memories, ``merged`` copies; ``recalled`` memories over all steps
     (each once a step), ``used`` those of them that the step's decision cited, ``cited`` all citations;
-    ``credits`` and ``debits`` in parts of one per memory.
+    ``credits`` and ``debits`` in parts of one per memory; ``unjudged`` new memories whose importance the
+    model did not tell when it was asked.
     """
 
     session: date
     sizes: dict[str, int]
     stored: int = 0
     merged: int = 0
+    unjudged: int = 0
     promoted: int = 0
     demoted: int = 0
     purged: int = 0
@@ -109,7 +111,7 @@ class Tally:
         return self.used / self.recalled if self.recalled else None
 
 
-_COUNTS = ("stored", "merged", "promoted", "demoted", "purged", "recalled", "used", "cited")
+_COUNTS = ("stored", "merged", "unjudged", "promoted", "demoted", "purged", "recalled", "used", "cited")
 _COUNTED_AS = {"added": "stored", "merged": "merged", "promoted": "promoted",
                "demoted": "demoted", "purged": "purged"}  # fmt: skip
 
@@ -215,6 +217,7 @@ def _count(day: Tally, event: MemoryEvent) -> None:
     counted = _COUNTED_AS.get(event.kind)
     if counted is not None:
         setattr(day, counted, getattr(day, counted) + 1)
+        day.unjudged += bool(event.data.get("unjudged"))
     elif event.kind == "credited":
         amount = event.data["amount"]
         day.credits += max(amount, 0.0)

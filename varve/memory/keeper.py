@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,9 +15,13 @@ from varve.memory.config import MemoryConfig
 from varve.memory.disk import DiskCopy
 from varve.memory.embedders import Embedder, Vectors, checked_vectors
 from varve.memory.reader import MemoryReader
+from varve.memory.records import NewMemory
 from varve.memory.snapshot import Image, Kept, Snapshot
 from varve.memory.state import TOLD_WHOLE, data_of, own_changes
 from varve.types import MemoryEvent, Trace
+
+Judge = Callable[[NewMemory], float | None]
+"""Gives a new memory its importance, 0 to 100 points; None where it could not."""
 
 
 class MemoryKeeper(MemoryReader):
@@ -35,9 +39,10 @@ class MemoryKeeper(MemoryReader):
         run_id: str = "run",
         name: str = "finmem",
         snapshot: Snapshot | None = None,
+        judge: Judge | None = None,
     ) -> None:
         super().__init__(config, embedder, trace if trace is not None else Trace(), name)
-        self.seed, self.run_id = seed, run_id
+        self.seed, self.run_id, self._judge = seed, run_id, judge
         self._disk: DiskCopy | None = None
         if folder is not None:
             self._disk = DiskCopy(folder, run_id, name, config, embedder)

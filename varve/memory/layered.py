@@ -8,6 +8,7 @@ events of a run rebuild its memory exactly.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -49,6 +50,8 @@ class LayeredMemory(MemoryKeeper):
         run_id: names the run in the store; never enters a result.
         name: names the memory within the run.
         snapshot: what it begins with; nothing when None.
+        judge: gives new texts their importance where the setting is ``judged``, each one once; None from
+            it gives the constant, and the ``added`` event says ``unjudged``. Without a judge callers do.
 
     Raises:
         UsageError: if the snapshot has no memory of that name, or another embedder made it.
@@ -87,7 +90,7 @@ class LayeredMemory(MemoryKeeper):
             now: the present instant, UTC.
             kind: what it is: ``news``, ``10-Q``, ``rationale``, ``outcome`` ...
             metadata: anything that JSON can hold.
-            importance: points from 0 to 100; given when, and only when, the setting is ``judged``.
+            importance: points from 0 to 100, where the setting is ``judged`` and the memory has no judge.
             links: ids of memories that it follows from.
             scope: for the caller; ``instrument`` or ``market`` by the ticker when not given.
             vector: the embedder's vector of ``text``, where the caller has it already.
@@ -124,6 +127,8 @@ class LayeredMemory(MemoryKeeper):
         else:
             made = checked_vectors(vectors, len(items), self.embedder.dimension, "the caller")
             made = made[list(first.values())]
+        for index in first.values():
+            prepared[index] |= self._judged(items[index])
         place = {index: row for row, index in enumerate(first.values())}
         ids = []
         for index, (key, data) in enumerate(zip(keys, prepared, strict=True)):
@@ -161,6 +166,8 @@ class LayeredMemory(MemoryKeeper):
 
     def _first_importance(self, item: NewMemory) -> float:
         how, tier = self.config.importance, self.config.tier(item.tier)
+        if self._is_for_judge(item):
+            return tier.importance_constant  # until it is judged
         if how == "judged":
             given = check_number("importance", item.importance)
             if not 0 <= given <= 100:
@@ -174,6 +181,19 @@ class LayeredMemory(MemoryKeeper):
         if how == "constant":
             return tier.importance_constant
         return tier.drawn(f"{self.seed}\n{item.tier}\n{item.ticker}\n{normalised(item.text)}")
+
+    def _is_for_judge(self, item: NewMemory) -> bool:
+        judged = self.config.importance == "judged" and self._judge is not None
+        return judged and item.importance is None
+
+    def _judged(self, item: NewMemory) -> dict[str, Any]:
+        """What the judge says of a text that is new; nothing where it is not asked."""
+        if self._judge is None or not self._is_for_judge(item):
+            return {}
+        points = self._judge(item)
+        if points is None:
+            return {"unjudged": True}
+        return {"importance": self._first_importance(replace(item, importance=points))}
 
     # -- credit -------------------------------------------------------------------------------
 
