@@ -14,6 +14,7 @@ import typer
 from varve.backtests.cache_cli import cache_app
 from varve.backtests.llm_cli import llm_app
 from varve.backtests.memory_cli import memory_app
+from varve.backtests.study_cli import rescore
 from varve.errors import UsageError, VarveError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(cache_app, name="cache")
 app.add_typer(llm_app, name="llm")
 app.add_typer(memory_app, name="memory")
+app.command()(rescore)
 
 LISTED = ("agents", "strategies", "llms", "embedders", "sources")
 

@@ -5,6 +5,7 @@ All of it can be deleted and built again; what enters the run digest holds no ti
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -36,7 +37,7 @@ from varve.memory.history import Told
 from varve.types import Fill
 
 Rows = list[dict[str, Any]]
-AUDIT_FILE = "audit.json"
+AUDIT_FILE, RESCORE_FILE, RESCORE_CHART = "audit.json", "rescore.json", "rescore.png"
 
 
 class Tables(NamedTuple):
@@ -81,7 +82,11 @@ def derive(
         "trials": deflate(folder, session_returns(tables.tracks[0].equity)),
         **(then or {}),
     }
-    shown = {**manifest, **known, "audit": read_audit(folder, tables.digest)}
+    beside = {
+        "audit": read_audit(folder, tables.digest),
+        "rescored": read_rescored(folder, tables.digest),
+    }
+    shown = {**manifest, **known, **beside}
     write_report(folder, shown, tables.metrics, tables.steps, tables.told, charts, tables.details)
     folder.update(**known)
     return tables.metrics
@@ -113,17 +118,31 @@ def derive_tables(folder: RunFolder, *, data: InstrumentData | None = None) -> T
 
 def read_audit(folder: RunFolder, run_digest: str) -> list[dict[str, Any]]:
     """The card that ``backtest audit`` left; empty where there is none, or where it is of another record."""
+    card = _left_beside(folder, AUDIT_FILE, run_digest, "audit")
+    checks: list[dict[str, Any]] = card["checks"] if card else []
+    return checks
+
+
+def read_rescored(folder: RunFolder, run_digest: str) -> dict[str, Any] | None:
+    """What ``backtest rescore`` left, with its chart; None where it left nothing for this record."""
+    rescored = _left_beside(folder, RESCORE_FILE, run_digest, "rescore")
+    chart = folder.path / RESCORE_CHART
+    if rescored is None or not chart.is_file():
+        return None
+    return {**rescored, "chart": base64.b64encode(chart.read_bytes()).decode()}
+
+
+def _left_beside(folder: RunFolder, name: str, run_digest: str, command: str) -> dict[str, Any] | None:
     try:
-        card = json.loads((folder.path / AUDIT_FILE).read_text(encoding="utf-8"))
-        checks: list[dict[str, Any]] = card["checks"] if card["run_digest"] == run_digest else []
+        found: dict[str, Any] = json.loads((folder.path / name).read_text(encoding="utf-8"))
+        return found if found["run_digest"] == run_digest else None
     except FileNotFoundError:
-        return []
+        return None
     except (ValueError, KeyError, TypeError) as error:
         raise BadFileError(
-            f"{folder.path / AUDIT_FILE} is no audit card: {error}",
-            mend=f"backtest audit {folder.run_id}",
+            f"{folder.path / name} is not what backtest {command} writes: {error}",
+            mend=f"backtest {command} {folder.run_id}",
         ) from error
-    return checks
 
 
 def _replies(calls: Rows) -> dict[str, int]:

@@ -27,6 +27,12 @@ from varve.types import Action, Decision, Intent, Trace
 
 REALISTIC = "varve"
 RULES = ("finmem-paper", "finagent-paper", REALISTIC)
+IN_WORDS = {
+    "finmem-paper": "FinMem's rules",
+    "finagent-paper": "FinAgent's rules",
+    REALISTIC: "realistic rules",
+}
+"""What each rule is called in words."""
 
 
 class Stage(NamedTuple):
@@ -51,8 +57,8 @@ class Rescored:
     """A run under several rules.
 
     ``sessions``: shape (n + 1,); ``actions``: the recorded ones, shape (n,), a failed decision being
-    HOLD. ``stages``: from FinMem's rules to realistic ones, one change at a time, the first being
-    FinMem's score itself.
+    HOLD. ``stages``: from the first paper's rules among the columns to realistic ones, one change at a
+    time, the first being the paper's score itself; empty without a paper's rules.
     """
 
     run_id: str
@@ -121,8 +127,7 @@ def rescore(folder: RunFolder, rules: Sequence[str] = RULES) -> Rescored:
         for rule in RULES
         if rule in rules and rule != REALISTIC
     ]
-    real = _traded(prepared, decided)
-    columns.append(_realistic_column(prepared, real, _traded(prepared, bought)))
+    columns.append(_realistic_column(prepared, _traded(prepared, decided), _traded(prepared, bought)))
     free = _traded(_without_costs(prepared), decided)
     config = manifest["config"]
     return Rescored(
@@ -138,32 +143,45 @@ def rescore(folder: RunFolder, rules: Sequence[str] = RULES) -> Rescored:
         actions=actions,
         failures=sum(row["failure"] is not None for row in trading.steps),
         columns=tuple(columns),
-        stages=_stages(closes, opens, actions, prepared, _total(free), _total(real)),
+        stages=_stages(columns, closes, opens, prepared.fill_rule, actions, _total(free)),
     )
 
 
 def _stages(
-    closes: Floats, opens: Floats, actions: tuple[Action, ...], prepared: Prepared, free: float, real: float
+    columns: Sequence[Column],
+    closes: Floats,
+    opens: Floats,
+    fill_rule: str,
+    actions: tuple[Action, ...],
+    free: float,
 ) -> tuple[Stage, ...]:
-    """Total returns on the way from FinMem's rules to realistic ones, one change at a time."""
-    paper = SCORING["finmem-paper"](closes.tolist(), actions)
+    """Total returns on the way from a paper's rules to realistic ones, one change at a time."""
+    paper, real = columns[0], columns[-1]
+    if paper is real:
+        return ()
     sides = np.asarray(carried(actions), dtype=np.float64)
     long = np.maximum(sides, 0.0)
+    change = closes[1:] / closes[:-1] - 1
     # What is paid where a position is taken: the next open, or the next close.
-    at_open = prepared.fill_rule == "next_open"
-    entry = np.where(np.isnan(opens), closes, opens)[1:] if at_open else closes[1:]
+    entry, fill = closes[1:], "close"
+    if fill_rule == "next_open":
+        entry, fill = np.where(np.isnan(opens), closes, opens)[1:], "open"
     before = np.concatenate([[0.0], long[:-1]])
     filled = (1 + before * (entry / closes[:-1] - 1)) * (1 + long * (closes[1:] / entry - 1))
-    change = closes[1:] / closes[:-1] - 1
-    fill = "open" if at_open else "close"
+    if paper.rule == "finmem-paper":
+        ways = [
+            Stage("returns compounded", _compounded(1 + np.asarray(paper.agent.position) * change)),
+            Stage("HOLD keeps the position", _compounded(1 + sides * change)),
+            Stage("SELL closes, no shorts", _compounded(1 + long * change)),
+        ]
+    else:
+        ways = [Stage("no fee, fractions of shares", _compounded(1 + long * change))]
     return (
-        Stage("FinMem's rules", paper.total_return),
-        Stage("returns compounded", _compounded(1 + np.asarray(paper.position) * change)),
-        Stage("HOLD keeps the position", _compounded(1 + sides * change)),
-        Stage("SELL closes, no shorts", _compounded(1 + long * change)),
+        Stage(IN_WORDS[paper.rule], paper.agent.total_return),
+        *ways,
         Stage(f"filled at the next {fill}", _compounded(filled)),
         Stage("whole lots, 1 % cash, dividends", free),
-        Stage("costs", real),
+        Stage("costs", real.agent.total_return),
     )
 
 
