@@ -92,6 +92,7 @@ def render_report(
         ),
         days=[_day(row, memories) for row in steps],
         audit=manifest.get("audit", ()),
+        rescored=manifest.get("rescored"),
         reading=_READING,
         record=json.dumps(_record(manifest), indent=2, ensure_ascii=False),
     )
