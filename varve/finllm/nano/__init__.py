@@ -1,0 +1,1 @@
+"""nano: the small language model that comes with the package; see ``docs/nano.md``."""

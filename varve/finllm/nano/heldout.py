@@ -1,0 +1,115 @@
+"""The held-out set: drawn once, hashed and committed before training; see ``heldout.json``.
+
+Four splits. ``fresh``: wording and subjects that training may draw, with values of its own. ``subjects``:
+companies, tickers and products that training never draws. ``wording``: every news line, and the sentences
+of reports, from patterns that training never draws. ``long``: as ``fresh``, but pages of about 1.5 times
+the length of the longest training row.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from varve.finllm.nano.scenes import Example, draw_example
+from varve.finllm.nano.teacher import Target
+from varve.finllm.nano.tokens import prompt_of
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from varve.finllm.nano.wording import Split
+
+ROWS = {"fresh": 400, "subjects": 400, "wording": 500, "long": 200}
+SEEDS = {"fresh": 9_000_001, "subjects": 9_000_002, "wording": 9_000_003, "long": 9_000_004}
+MORE_LINES = 1.9
+FILE, ABOUT = "heldout.jsonl.gz", "heldout.json"
+_WORD = re.compile(r"\w+")
+GRAM = 8
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """One row: a rendered prompt, the tools bound, and what the teacher answers."""
+
+    split: str
+    prompt: str
+    tools: tuple[str, ...]
+    target: Target
+
+
+def draw_heldout(
+    split: str, count: int, tokenizer: Tokenizer, trained_length: int
+) -> list[tuple[HeldOut, Example]]:
+    """Rows of a split, within the trained length; of ``long`` between 1.4 and 1.6 times of it."""
+    rng = Random(SEEDS[split])
+    drawn: dict[str, Split] = {"subjects": "subjects", "wording": "wording"}
+    low, high = (1.4 * trained_length, 1.6 * trained_length) if split == "long" else (0, trained_length)
+    found = []
+    while len(found) < count:
+        example = draw_example(rng, drawn.get(split, "fresh"), more=MORE_LINES if split == "long" else 1.0)
+        prompt = prompt_of(example)
+        length = len(tokenizer.encode(prompt + example.target.text).ids) + 1
+        if low <= length <= high:
+            found.append((HeldOut(split, prompt, example.tools, example.target), example))
+    return found
+
+
+def write_heldout(rows: Iterable[HeldOut], folder: Path, about: dict[str, Any]) -> None:
+    """Write the rows, and beside them their SHA-256 with ``about``."""
+    lines = [
+        json.dumps(
+            {
+                "split": row.split,
+                "prompt": row.prompt,
+                "tools": row.tools,
+                "call": [row.target.name, row.target.arguments],
+            },
+            sort_keys=True,
+        )
+        for row in rows
+    ]
+    body = ("\n".join(lines) + "\n").encode()
+    (folder / FILE).write_bytes(gzip.compress(body, mtime=0))
+    about = {"rows": len(lines), "sha256": hashlib.sha256(body).hexdigest(), **about}
+    (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+
+def read_heldout() -> tuple[list[HeldOut], str]:
+    """The committed rows, and the SHA-256 of what was read."""
+    body = gzip.decompress(resources.files("varve.finllm.nano").joinpath(FILE).read_bytes())
+    rows = [json.loads(line) for line in body.decode().splitlines()]
+    found = [
+        HeldOut(row["split"], row["prompt"], tuple(row["tools"]), Target(row["call"][0], row["call"][1]))
+        for row in rows
+    ]
+    return found, hashlib.sha256(body).hexdigest()
+
+
+def grams(line: str) -> Iterator[int]:
+    """Hashes of every eight words in a row of a line."""
+    words = _WORD.findall(line.lower())
+    for place in range(len(words) - GRAM + 1):
+        yield hash(tuple(words[place : place + GRAM]))
+
+
+def largest_overlap(rows: Iterable[Example], trained: set[int]) -> dict[str, float]:
+    """Of the 8-grams in the lines of a row, the share that training has: the largest of a row, and of all."""
+    largest = shared = total = 0.0
+    for row in rows:
+        found = [gram in trained for line in row.lines for gram in grams(line)]
+        if found:
+            largest = max(largest, sum(found) / len(found))
+        shared, total = shared + sum(found), total + len(found)
+    return {
+        "largest_row_share": round(largest, 4),
+        "share_of_all": round(shared / total if total else 0.0, 4),
+    }

@@ -1,0 +1,163 @@
+"""Random days for nano: pages with known tones, and the conversation with the teacher's reply."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from random import Random
+
+from varve.finllm.nano import teacher
+from varve.finllm.nano.view import (
+    MAX_LINE_CHARACTERS,
+    Line,
+    View,
+    answer_text,
+    day_text,
+    filing_text,
+    indicator_note,
+    lesson_text,
+    outcome_text,
+    prices_note,
+    system_text,
+)
+from varve.finllm.nano.wording import Split, Tone, draw_subject, filing, headline
+
+MAX_LABEL = 60
+QUESTIONS = ("recall_memory", "price_history", "news", "indicator")
+
+
+@dataclass(frozen=True)
+class Example:
+    """One conversation: ``(role, text)`` without the last reply, the tools bound, and the reply."""
+
+    messages: tuple[tuple[str, str], ...]
+    tools: tuple[str, ...]
+    target: teacher.Target
+    lines: tuple[str, ...]
+
+
+def draw_example(rng: Random, split: Split, *, ease: float = 1.0, more: float = 1.0) -> Example:
+    """One example.
+
+    Args:
+        rng: the only source of chance.
+        split: what of the wording may be drawn; see :mod:`varve.finllm.nano.wording`.
+        ease: up to 1; below it pages have fewer lines (the start of training).
+        more: above 1 pages have more lines than training has.
+    """
+    scene = _Scene(rng, split, ease, more)
+    view = scene.draw()
+    tools = (*QUESTIONS, "decide") if rng.random() < 0.9 else ("decide",)
+    target: teacher.Target | None
+    if view.moved is not None:
+        target, tools = teacher.explanation(view, scene.tones), ("explain",)
+    else:
+        target = teacher.question(view) if len(tools) > 1 else None
+        if target and rng.random() < 0.7:
+            view, target = scene.answered(view, target), None
+        target = target or teacher.decision(view, scene.tones)
+    return Example(messages_of(view), tools, target, tuple(line.text for line in view.lines))
+
+
+def messages_of(view: View) -> tuple[tuple[str, str], ...]:
+    """The conversation up to the reply that is due."""
+    said = [("system", system_text(view)), ("user", day_text(view))]
+    if view.asked:
+        asked = teacher.question(replace(view, asked=False, answer=(), note=""))
+        said += [("assistant", asked.text if asked else ""), ("tool", answer_text(view))]
+    return tuple(said)
+
+
+class _Scene:
+    """Draws the parts of one page; all of them share a subject and a mood."""
+
+    def __init__(self, rng: Random, split: Split, ease: float, more: float) -> None:
+        self.rng, self.split, self.ease, self.more = rng, split, ease, more
+        self.subject = draw_subject(rng, split)
+        self.mood = rng.uniform(-1, 1)
+        self.tones: dict[str, Tone] = {}
+        self._last = 0
+
+    def draw(self) -> View:
+        """The day before any question."""
+        rng = self.rng
+        shorting = rng.random() < 0.25
+        news = tuple(self._news(0.0) for _ in range(self._count((0, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5, 6))))
+        memory = tuple(self._news(0.25) for _ in range(self._count((0, 2, 3, 4, 5, 5, 5))))
+        memory += tuple(self._report() for _ in range(self._count((0, 0, 1, 1, 2, 3))))
+        own = tuple(self._own() for _ in range(rng.choice((0, 1, 2, 3, 3))))
+        return View(
+            ticker=self.subject.ticker,
+            averse=rng.random() < 0.5,
+            shorting=shorting,
+            position=rng.choice(("flat", "long", "long", "short" if shorting else "long")),
+            changes=self._changes(),
+            news=news,
+            memory=memory,
+            own=own,
+            moved=(round(rng.gauss(0, 5), 2) or 0.01) if rng.random() < 0.08 else None,
+        )
+
+    def answered(self, view: View, asked: teacher.Target) -> View:
+        """The day after the tool that was asked has answered."""
+        rng, note = self.rng, ""
+        lines: tuple[Line, ...] = ()
+        if asked.name == "news":
+            lines = tuple(self._news(0.03) for _ in range(self._count((0, 2, 4, 6, 8, 10, 10))))
+        elif asked.name == "recall_memory":
+            lines = tuple(self._own() for _ in range(rng.randint(0, 4)))
+        elif asked.name == "price_history":
+            note = prices_note(round(rng.gauss(4 * self.mood, 8), 2))
+        else:
+            note = indicator_note("volatility", rng.uniform(0.008, 0.07))
+        return replace(view, asked=True, answer=lines, note=note if note or lines else "nothing")
+
+    def _count(self, options: tuple[int, ...]) -> int:
+        count = self.rng.choice(options)
+        if self.more > 1:
+            return round((count + 1) * self.more)
+        return min(count, 1) if self.rng.random() > self.ease else count
+
+    def _label(self) -> str:
+        self._last += 1 if self.rng.random() < 0.9 else self.rng.randint(2, 4)
+        return f"M{min(self._last, MAX_LABEL)}"
+
+    def _tone(self) -> Tone:
+        draw = self.rng.random()
+        if draw < 0.2:
+            return "plain"
+        if draw < 0.27:
+            return "mixed"
+        return "good" if self.rng.random() < 0.5 + 0.45 * self.mood else "bad"
+
+    def _news(self, old: float) -> Line:
+        label, tone = self._label(), self._tone()
+        self.tones[label] = tone
+        text = headline(self.rng, self.subject, tone, self.split)
+        while len(text) > MAX_LINE_CHARACTERS:  # a cut line may lack what makes its tone
+            text = headline(self.rng, self.subject, tone, self.split)
+        return Line(label, "news", text, self.rng.random() < old)
+
+    def _report(self) -> Line:
+        label, form = self._label(), self.rng.choice(("10-Q", "10-Q", "10-K"))
+        tone: Tone = "good" if self.rng.random() < 0.5 + 0.3 * self.mood else "bad"
+        self.tones[label] = tone
+        text = filing_text(filing(self.rng, self.subject, form, tone, self.split))
+        return Line(label, form, text, self.rng.random() < 0.5)
+
+    def _own(self) -> Line:
+        label, draw = self._label(), self.rng.random()
+        action = self.rng.choice(("BUY", "SELL", "HOLD", "FLAT"))
+        if draw < 0.5:
+            return Line(label, "outcome", outcome_text(action, round(self.rng.gauss(0, 4), 2)))
+        if draw < 0.85:
+            return Line(label, "rationale", f"decided {action}")
+        move = round(self.rng.gauss(0, 5), 2)
+        return Line(label, "lesson", lesson_text(move))
+
+    def _changes(self) -> tuple[tuple[int, float], ...]:
+        rng = self.rng
+        if rng.random() < 0.05:
+            return ()
+        scale = rng.choice((1.0, 2.0, 3.5))
+        one, three = rng.gauss(0, 1.3 * scale), rng.gauss(0, 2.2 * scale)
+        return (1, round(one, 2)), (3, round(three, 2)), (10, round(rng.gauss(2 * self.mood, 4 * scale), 2))

@@ -1,0 +1,229 @@
+"""What nano reads: the day of a prompt in few words, beside each number the word for it.
+
+The same messages that any model gets are read here and written shorter; nothing is added that does not
+stand in them. Left out: the fixed rules, amounts of cash, the closes one by one (their changes stay), what
+an earlier rationale said in its own words, lines without a label, and the oldest lines above a bound.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+MAX_LINES = {"news": 6, "memory": 8, "own": 3, "answer": 10}
+MAX_LINE_CHARACTERS, MAX_FILING_CHARACTERS = 150, 110
+FRESH_DAYS = {"news": 11, "10-Q": 45, "10-K": 45}
+"""Calendar days up to which a line is not called old."""
+
+FLAT_PERCENT = {1: 1.0, 3: 1.5, 10: 2.0, 20: 3.0}
+STEEP_PERCENT = 6.0
+HIGH_VOLATILITY = 0.03
+"""Standard deviation of daily returns from which volatility is called high."""
+
+_SECTION = re.compile(r"^<<<([A-Z0-9_]+)\n(.*?)^\1>>>$", re.DOTALL | re.MULTILINE)
+_ITEM = re.compile(r"^(M\d+) \| (\d{4}-\d\d-\d\d) \| (\S+) \| (.+)$", re.MULTILINE)
+_SESSION = re.compile(r"^Session: (\d{4}-\d\d-\d\d)", re.MULTILINE)
+_TICKER = re.compile(r"^Ticker: (\S+)", re.MULTILINE)
+_POSITION = re.compile(r"^Position: (flat|long|short)", re.MULTILINE)
+_CHANGE = re.compile(r"(\d+) sessions ([+-]\d+\.\d+) %")
+_CHANGES = re.compile(r"^Changes: (.+)$", re.MULTILINE)
+_MOVED = re.compile(r"^Outcome: .* moved ([+-]\d+\.\d+) %", re.MULTILINE)
+_REWARD = re.compile(r": (BUY|SELL|HOLD|FLAT) was followed by .* reward ([+-]\d+\.\d+) %")
+_DECIDED = re.compile(r"decided (BUY|SELL|HOLD|FLAT) at")
+_LESSON = re.compile(r"the price moved ([+-]\d+\.\d+) %")
+_INDICATOR = re.compile(r"^(\w+)\((\d+)\) = ([-+.\de]+)")
+_FILING_HEAD = re.compile(r"^.{0,60}? report \(10-[QK]\): ")
+_CLOSE_ROW = re.compile(r"^\d{4}-\d\d-\d\d \| [^|]+ \| [^|]+ \| [^|]+ \| ([\d.e+]+) \|", re.MULTILINE)
+
+OWN_KINDS = ("rationale", "outcome", "lesson")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line that can be cited."""
+
+    label: str
+    kind: str
+    text: str
+    old: bool = False
+
+    def __str__(self) -> str:
+        kind = {"news": "", "10-Q": "report ", "10-K": "report "}.get(self.kind, f"{self.kind} ")
+        return f"{self.label} {'old ' if self.old else ''}{kind}{self.text}"
+
+
+@dataclass(frozen=True)
+class View:
+    """A day as nano reads it. ``changes`` are percent by sessions; ``note`` is an answer that is no line."""
+
+    ticker: str
+    averse: bool
+    shorting: bool
+    position: str
+    changes: tuple[tuple[int, float], ...]
+    news: tuple[Line, ...]
+    memory: tuple[Line, ...]
+    own: tuple[Line, ...]
+    asked: bool = False
+    answer: tuple[Line, ...] = ()
+    note: str = ""
+    moved: float | None = None
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """Everything that can be cited, in the order of the page."""
+        return (*self.news, *self.memory, *self.own, *self.answer)
+
+
+def movement(percent: float, sessions: int) -> str:
+    """``flat``, ``rise``, ``fall``, or ``leap`` and ``plunge`` for a single session of 6 % or more."""
+    if abs(percent) < FLAT_PERCENT.get(sessions, 2.0):
+        return "flat"
+    if sessions == 1 and abs(percent) >= STEEP_PERCENT:
+        return "leap" if percent > 0 else "plunge"
+    return "rise" if percent > 0 else "fall"
+
+
+def system_text(view: View) -> str:
+    """Profile and rule of shorting."""
+    return f"{'averse' if view.averse else 'seeking'}, {'shorts' if view.shorting else 'no shorts'}"
+
+
+def day_text(view: View) -> str:
+    """The day, without what tools answered."""
+    changes = "; ".join(f"{n}d {c:+.1f} {movement(c, n)}" for n, c in view.changes) or "unknown"
+    count = {0: "none", 1: "one"}.get(len(view.news), "several")
+    parts = [f"{view.ticker} {view.position}", f"changes {changes}", f"news {count}"]
+    parts += map(str, view.news)
+    parts += [f"memory {'several' if view.memory else 'none'}", *map(str, view.memory)]
+    parts += [f"own {'several' if view.own else 'none'}", *map(str, view.own)]
+    if view.moved is not None:
+        parts.append(f"moved {view.moved:+.1f} {'rise' if view.moved > 0 else 'fall'}")
+    return "\n".join(parts)
+
+
+def answer_text(view: View) -> str:
+    """What the tools answered."""
+    return "\n".join(["answer", *([view.note] if view.note else []), *map(str, view.answer)])
+
+
+def read_view(texts: Sequence[tuple[str, str]]) -> View | None:
+    """The view of a conversation of ``(role, text)``; None where it holds no day that can be read."""
+    days = [text for role, text in texts if role == "user" and _TICKER.search(text)]
+    if not days:
+        return None
+    rules = "\n".join(text for role, text in texts if role == "system")
+    day = days[-1]
+    session = _session(day)
+    seen: set[str] = set()
+    news, memory, own = _day_lines(day, session, seen)
+    changes, moved = _CHANGES.search(day), _MOVED.search(day)
+    position, ticker = _POSITION.search(day), _TICKER.search(day)
+    view = View(
+        ticker=ticker.group(1) if ticker else "",
+        averse="Profile: risk_averse" in rules,
+        shorting="SELL when flat opens a short position" in rules,
+        position=position.group(1) if position else "flat",
+        changes=tuple((int(n), float(c)) for n, c in _CHANGE.findall(changes.group(1) if changes else "")),
+        news=news,
+        memory=memory,
+        own=own,
+        moved=float(moved.group(1)) if moved else None,
+    )
+    answers = [text for role, text in texts if role == "tool"]
+    for text in answers:
+        view = _answered(view, text, session, seen)
+    return view
+
+
+def _day_lines(
+    day: str, session: date | None, seen: set[str]
+) -> tuple[tuple[Line, ...], tuple[Line, ...], tuple[Line, ...]]:
+    news: list[Line] = []
+    memory: list[Line] = []
+    own: list[Line] = []
+    sections = dict(_SECTION.findall(day))
+    for name in sorted(sections, key=lambda name: name != "NEWS"):
+        for line in _lines(sections[name], session, seen):
+            target = news if name == "NEWS" else own if line.kind in OWN_KINDS else memory
+            target.append(line)
+    # Best matches stand first in a layer, news stand in the order of time.
+    return (
+        tuple(news[-MAX_LINES["news"] :]),
+        tuple(memory[: MAX_LINES["memory"]]),
+        tuple(own[: MAX_LINES["own"]]),
+    )
+
+
+def _answered(view: View, text: str, session: date | None, seen: set[str]) -> View:
+    found = tuple(line for _, body in _SECTION.findall(text) for line in _lines(body, session, seen))
+    note = view.note
+    closes = [float(close) for close in _CLOSE_ROW.findall(text)]
+    value = _INDICATOR.match(text)
+    if len(closes) > 1:
+        note = prices_note(100 * (closes[-1] / closes[0] - 1))
+    elif value:
+        note = indicator_note(value.group(1), float(value.group(3)))
+    elif not found and not note:
+        note = "nothing"
+    return replace(view, asked=True, answer=(*view.answer, *found)[-MAX_LINES["answer"] :], note=note)
+
+
+def prices_note(percent: float) -> str:
+    """What an answer of ``price_history`` says."""
+    return f"prices {percent:+.1f} {movement(percent, 20)}"
+
+
+def indicator_note(name: str, value: float) -> str:
+    """What an answer of ``indicator`` says."""
+    level = ("high" if value >= HIGH_VOLATILITY else "low") if name == "volatility" else "known"
+    return f"{name} {value:.3f} {level}"
+
+
+def _lines(body: str, session: date | None, seen: set[str]) -> list[Line]:
+    found = []
+    for label, day, kind, text in _ITEM.findall(body):
+        if label in seen:
+            continue
+        seen.add(label)
+        age = (session - date.fromisoformat(day)).days if session else 0
+        old = kind in FRESH_DAYS and age > FRESH_DAYS[kind]
+        found.append(Line(label, kind, _shown(kind, text), old))
+    return found
+
+
+def _shown(kind: str, text: str) -> str:
+    reward, decided, lesson = _REWARD.search(text), _DECIDED.search(text), _LESSON.search(text)
+    if kind == "outcome" and reward:
+        return outcome_text(reward.group(1), float(reward.group(2)))
+    if kind == "rationale" and decided:
+        return f"decided {decided.group(1)}"
+    if kind == "lesson" and lesson:
+        return lesson_text(float(lesson.group(1)))
+    return filing_text(text) if kind != "news" else text[:MAX_LINE_CHARACTERS]
+
+
+def outcome_text(action: str, reward: float) -> str:
+    """What came of a decision."""
+    word = "gained" if reward > 0 else "lost" if reward < 0 else "level"
+    return f"{action} {word} {reward:+.1f}"
+
+
+def filing_text(text: str) -> str:
+    """A filing without the words that its kind says already, cut."""
+    return _FILING_HEAD.sub("", text)[:MAX_FILING_CHARACTERS]
+
+
+def lesson_text(percent: float) -> str:
+    """What a warm-up lesson says of the price."""
+    return f"moved {percent:+.1f} {'rise' if percent > 0 else 'fall'}"
+
+
+def _session(day: str) -> date | None:
+    match = _SESSION.search(day)
+    try:
+        return date.fromisoformat(match.group(1)) if match else None
+    except ValueError:
+        return None

@@ -1,0 +1,176 @@
+"""Lines of financial text with a known tone, and what of the wording is kept out of training.
+
+A line comes from one of four sources: the sample worlds' patterns, whole phrases, measures that move
+(sign of the measure × direction of the verb), or events that come or are avoided. In the split ``wording``
+every pattern is one that training never draws; in ``subjects`` companies, tickers and products are.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from random import Random
+from typing import Literal
+
+from varve.market.worlds.grammar import patterns
+
+Tone = Literal["good", "bad", "plain", "mixed"]
+Split = Literal["train", "fresh", "subjects", "wording"]
+
+_WORLD = {"good": "positive", "bad": "negative", "plain": "neutral", "mixed": "mixed"}
+_HELD = {
+    # Every so many entries, from which on: (step, first).
+    "world": (4, 1), "phrase": (8, 5), "measure_frames": (6, 4), "frames": (5, 3), "words": (8, 5),
+    "companies": (5, 2), "products": (7, 3), "starts": (6, 2),
+}  # fmt: skip
+
+
+@cache
+def wording() -> dict[str, list[str]]:
+    """The lists of ``wording.toml``."""
+    text = resources.files("varve.finllm.nano").joinpath("wording.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+@cache
+def _part(name: str, rule: str, held: bool) -> tuple[str, ...]:
+    """The held-out entries of a list, or the others."""
+    source = patterns() if rule == "world" else wording()
+    step, first = _HELD[rule]
+    return tuple(entry for place, entry in enumerate(source[name]) if (place % step == first) is held)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the lines of one page are about."""
+
+    company: str
+    ticker: str
+    products: tuple[str, ...]
+    market: str
+    rival: str
+
+
+def draw_subject(rng: Random, split: Split) -> Subject:
+    """A company with its ticker; in the split ``subjects`` one that training never names."""
+    held = split == "subjects"
+    if rng.random() < 0.15:
+        company, _, ticker = rng.choice(_part("companies", "companies", held)).partition(":")
+    else:
+        lists = wording()
+        company = rng.choice(_part("starts", "starts", held)) + rng.choice(lists["middles"])
+        company += rng.choice(lists["ends"]) + rng.choice(lists["suffixes"])
+        ticker = _ticker(rng, company, held)
+    lists = wording()
+    products = tuple(rng.sample(_part("products", "products", held), 4))
+    return Subject(
+        company, ticker, products, rng.choice(wording()["markets"]), rng.choice(wording()["rivals"])
+    )
+
+
+def _ticker(rng: Random, company: str, held: bool) -> str:
+    """Random letters, at times the company's own; sums of letters that 7 divides are held out."""
+    while True:
+        if rng.random() < 0.4:
+            ticker = company.replace(" ", "")[: rng.randint(2, 4)].upper()
+        else:
+            ticker = "".join(rng.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ") for _ in range(rng.randint(1, 5)))
+        if rng.random() < 0.04:
+            ticker += "-USD"
+        if (sum(map(ord, ticker)) % 7 == 0) is held:
+            return ticker
+        company = company[1:] if len(company) > 4 and held else company
+
+
+def headline(rng: Random, subject: Subject, tone: Tone, split: Split) -> str:
+    """One line of that tone."""
+    held = split == "wording"
+    draw = rng.random()
+    if draw < 0.28:
+        text = rng.choice(_part(_WORLD[tone], "world", held))
+    elif tone == "plain":
+        text = "{c} " + rng.choice(_part("neutral", "phrase", held))
+    elif tone == "mixed":
+        text = _mixed(rng, held)
+    elif draw < 0.62:
+        text = _phrase(rng, tone, held)
+    elif draw < 0.85:
+        text = _measure(rng, tone, held)
+    else:
+        text = _event(rng, tone, held)
+    if rng.random() < 0.12:
+        text = rng.choice(wording()["before"]) + text
+    if rng.random() < 0.15:
+        text += rng.choice(wording()["after"])
+    return fill(rng, subject, text)
+
+
+def filing(rng: Random, subject: Subject, form: str, tone: Tone, split: Split) -> str:
+    """A report of two sentences of the tone and often a plain one."""
+    known = patterns()
+    held = split == "wording"
+    sign = "positive" if tone == "good" else "negative"
+    if held or rng.random() < 0.4:
+        sentences = [_measure(rng, tone, held) + "." for _ in range(2)]
+    else:
+        sentences = rng.sample(known[f"filing_{sign}"], 2)
+    if rng.random() < 0.8:
+        sentences.append(rng.choice(known["filing_neutral"]))
+    period = "annual" if form == "10-K" else "quarterly"
+    body = " ".join(fill(rng, subject, sentence) for sentence in sentences)
+    return f"{subject.company} {period} report ({form}): {body}"
+
+
+def _phrase(rng: Random, tone: Tone, held: bool) -> str:
+    return "{c} " + rng.choice(_part(_WORLD[tone], "phrase", held))
+
+
+def _mixed(rng: Random, held: bool) -> str:
+    if rng.random() < 0.4:
+        return "{c} " + rng.choice(_part("mixed", "phrase", held))
+    parts = [_phrase(rng, "good", held), _phrase(rng, "bad", held).replace("{c} ", "", 1)]
+    if rng.random() < 0.5:
+        parts = [_phrase(rng, "bad", held), _phrase(rng, "good", held).replace("{c} ", "", 1)]
+    return rng.choice((" but ", " yet ", " while it ", ", though it ", "; also ")).join(parts)
+
+
+def _measure(rng: Random, tone: Tone, held: bool) -> str:
+    """A measure that moves: good where a welcome one rises or an unwelcome one falls."""
+    welcome = rng.random() < 0.6
+    rises = (tone == "good") is welcome
+    unseen = held and rng.random() < 0.3
+    measure = rng.choice(_part("up_good" if welcome else "up_bad", "words", unseen))
+    lists = wording()
+    forms = rng.choice(_part("up" if rises else "down", "words", held and rng.random() < 0.3)).split("|")
+    text = rng.choice(_part("measure_frames", "measure_frames", held))
+    words = {
+        "{x}": measure, "{present}": forms[0], "{past}": forms[1], "{inf}": forms[2], "{noun}": forms[-1],
+        "{adj}": rng.choice(lists["higher" if rises else "lower"]),
+        "{moves}": rng.choice(lists["raises" if rises else "cuts"]),
+    }  # fmt: skip
+    for slot, word in words.items():
+        text = text.replace(slot, word)
+    return text
+
+
+def _event(rng: Random, tone: Tone, held: bool) -> str:
+    """Something good or bad that comes, or that stays away."""
+    thing = rng.choice(("good", "bad"))
+    what = rng.choice(_part(f"{thing}_things", "words", held and rng.random() < 0.3))
+    frame = rng.choice(_part(f"{thing}_{tone}_frames", "frames", held))
+    what = what.partition(" ")[2] if frame.startswith("No ") and what.startswith(("a ", "an ")) else what
+    return frame.replace("{g}", what).replace("{b}", what)
+
+
+def fill(rng: Random, subject: Subject, pattern: str) -> str:
+    """A pattern of either form with its slots filled, its first letter large."""
+    product, place = rng.choice(subject.products), rng.choice(wording()["places"])
+    quarter, share, count = rng.choice(wording()["quarters"]), rng.randint(2, 40), rng.randint(2, 90) * 10
+    text = pattern.format(
+        c=subject.company, company=subject.company, p=product, product=product, m=subject.market,
+        market=subject.market, pl=place, place=place, r=subject.rival, rival=subject.rival, q=quarter,
+        quarter=quarter, s=share, share=share, n=count, count=count,
+    )  # fmt: skip
+    return text[0].upper() + text[1:]
