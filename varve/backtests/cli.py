@@ -15,6 +15,7 @@ from varve.backtests.cache_cli import cache_app
 from varve.backtests.llm_cli import llm_app
 from varve.backtests.memory_cli import memory_app
 from varve.backtests.study_cli import rescore
+from varve.backtests.trials_cli import compare, trials_app
 from varve.errors import UsageError, VarveError
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ app.add_typer(cache_app, name="cache")
 app.add_typer(llm_app, name="llm")
 app.add_typer(memory_app, name="memory")
 app.command()(rescore)
+app.add_typer(trials_app, name="trials")
+app.command()(compare)
 
 LISTED = ("agents", "strategies", "llms", "embedders", "sources")
 
@@ -84,7 +87,19 @@ def run(
     end: Day = None,
     warmup_start: Day = None,
     profile: Annotated[
-        str | None, typer.Option(help="risk_seeking, risk_averse or self_adaptive (finmem).")
+        str | None,
+        typer.Option(
+            help="risk_seeking, risk_averse or self_adaptive (finmem); "
+            "aggressive, neutral or conservative (finagent)."
+        ),
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PART",
+            help="Switch a part off (finagent): intelligence, low_reflection, high_reflection, tools, "
+            "guidance or vision. May be given again.",
+        ),
     ] = None,
     llm: Annotated[str | None, typer.Option(help="scripted, or openai:MODEL@BASE_URL.")] = None,
     embedder: Annotated[str | None, typer.Option(help="See: backtest list embedders")] = None,
@@ -117,6 +132,10 @@ def run(
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the agent's own.")
     ] = None,
+    tune: Annotated[
+        bool | None,
+        typer.Option("--tune", help="Choose a strategy's other settings by a search on the warm-up."),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file of settings; options win over it.")] = None,
     bundle: Annotated[
         bool, typer.Option("--bundle/--no-bundle", help="Keep the facts that were seen in the run folder.")
@@ -139,10 +158,13 @@ def run(
         "world_seed": world_seed, "news": news, "seed": seed, "sizer": sizer, "costs": costs,
         "initial_cash": cash, "fill": fill, "horizon_sessions": horizon,
         "memory": memory, "allow_future_memory": allow_future_memory, "after_cutoff": after_cutoff,
+        "tune": tune,
     }  # fmt: skip
     settings = _settings(setting or [])
     if profile is not None:
         settings["profile"] = profile
+    if without:
+        settings["without"] = without
     start_it = _start_of_run(config, given, settings, resume=resume, bundle=bundle, cache=cache)
     if json_ or quiet:
         folder = start_it()

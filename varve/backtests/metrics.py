@@ -35,7 +35,7 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """Figures of one run; None where there is none (a Sharpe ratio without trades).
+    """Figures of one run; None where there is none (a Sharpe ratio without a position).
 
     Fractions: ``total_return``, ``annual_return``, ``annual_volatility``, ``max_drawdown`` (negative),
     ``exposure`` (share of sessions with a position). ``turnover``: traded notional ÷ mean equity, per
@@ -113,7 +113,7 @@ def compute_metrics(track: Track, sessions_per_year: int) -> Metrics:
         total_return=figures["total_return"],
         annual_return=figures["annual_return"],
         annual_volatility=figures["annual_volatility"],
-        **(dict.fromkeys(ratios) if not fills else ratios),
+        **(ratios if fills or any(track.position) else dict.fromkeys(ratios)),
         max_drawdown=figures["max_drawdown"],
         turnover=notional / float(np.mean(track.equity)) / years,
         trades=len(fills),
