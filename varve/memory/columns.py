@@ -111,34 +111,30 @@ class Columns:
         n = self.count
         seen = self.available[:n] <= now_ns
         if ticker is not None:
-            seen &= (self.ticker[:n] == ticker) | (self.ticker[:n] == -1)
-        rows = np.flatnonzero(seen)
+            about = self.ticker[:n]
+            seen &= (about == ticker) | (about == -1)
         if keep is not None:
-            rows = rows[np.fromiter((keep(self.ids[row]) for row in rows), np.bool_, len(rows))]
-        if not len(rows):
-            return []
-        whole = len(rows) == n
-        since = self.since[:n] if whole else self.since[rows]
-        base = self.base[:n] if whole else self.base[rows]
-        base_at = self.base_at[:n] if whole else self.base_at[rows]
+            rows = seen.nonzero()[0]
+            seen[rows] = np.fromiter((keep(self.ids[row]) for row in rows), np.bool_, len(rows))
+        # every row that may be found: a slice where all may, which copies nothing
+        chosen = slice(0, n) if seen.all() else seen.nonzero()[0]
+        since, base, base_at = self.since[chosen], self.base[chosen], self.base_at[chosen]
         recency = np.exp(np.maximum(now_ns - since, 0) / (-tau_days * DAY_NS))
         importance = base * np.exp(np.maximum(now_ns - base_at, 0) * (log_factor / DAY_NS))
         rest = weights.recency * recency + weights.importance * (np.minimum(importance, 100.0) / 100.0)
-        if len(rows) > k:
-            product = self.vectors[:n] @ query
-            rough = weights.similarity * (product if whole else product[rows]) + rest
-            edge = float(np.partition(rough, len(rows) - k)[len(rows) - k])
+        if len(rest) > k:
+            product = (self.vectors[:n] @ query)[chosen]
+            rough = weights.similarity * product + rest
+            edge = float(np.partition(rough, len(rest) - k)[len(rest) - k])
             # a step of the tie rule either way, and far more than float32 can be wrong by
-            near = np.flatnonzero(rough >= edge - 2.5 * weights.tie - 1e-5 * weights.similarity)
-            rows, rest = rows[near], rest[near]
-            recency, importance = recency[near], importance[near]
+            near = (rough >= edge - 2.5 * weights.tie - 1e-5 * weights.similarity).nonzero()[0]
+            rest, recency, importance = rest[near], recency[near], importance[near]
+            rows = near if isinstance(chosen, slice) else chosen[near]
+        else:
+            rows = np.arange(n) if isinstance(chosen, slice) else chosen
         similarity = (self.vectors[rows].astype(np.float64) * query.astype(np.float64)).sum(axis=1)
         score = weights.similarity * similarity + rest
         step = np.floor(score / weights.tie + 0.5)
         order = np.lexsort((self.number[rows], -self.available[rows], -step))[:k]
-        return [
-            Ranked(
-                int(rows[i]), float(score[i]), float(similarity[i]), float(recency[i]), float(importance[i])
-            )
-            for i in order
-        ]
+        parts = (rows, score, similarity, recency, importance)
+        return [Ranked(*hit) for hit in zip(*(part[order].tolist() for part in parts), strict=True)]
