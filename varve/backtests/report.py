@@ -8,14 +8,19 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from functools import cache
+from dataclasses import dataclass
+from datetime import date
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
+from varve.backtests.day_charts import DayCharts
+from varve.backtests.day_stages import by_step, key_of, stage_table, stages_of_day
 from varve.backtests.memory_report import cited_memory
 from varve.backtests.memory_start import memory_sentences
 from varve.backtests.record import RunFolder, write_atomically
 from varve.backtests.table import table_rows
 from varve.backtests.trial_count import trials_sentence
+from varve.backtests.tuning import tuning_sentence
 from varve.clock import parse_iso
 from varve.finllm.catalogue import knowledge_warning
 from varve.memory.history import Life, Told, lives
@@ -24,6 +29,25 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 MAX_TOOL_CHARS = 400
+
+
+@dataclass(frozen=True)
+class Details:
+    """What the days of the page show beside their steps.
+
+    ``lessons`` are the steps of the warm-up; ``pictures`` images by name that the model was shown.
+    """
+
+    lessons: Sequence[Mapping[str, Any]]
+    calls: Sequence[Mapping[str, Any]]
+    pictures: Mapping[str, bytes]
+    charts: DayCharts
+
+    @cached_property
+    def by_step(self) -> dict[Any, list[Mapping[str, Any]]]:
+        """Model calls by their step."""
+        return by_step(self.calls)
+
 
 _READING = (
     "Returns are the ledger's, after costs, on the fills listed above; vectorbt replayed every fill and "
@@ -45,9 +69,10 @@ def write_report(
     steps: Sequence[Mapping[str, Any]],
     told: Sequence[Told],
     charts: Mapping[str, bytes],
+    details: Details,
 ) -> None:
     """Write the page from the run's record, its metrics, its steps, its memory and its charts (PNG)."""
-    page = render_report(manifest, metrics, steps, told, charts)
+    page = render_report(manifest, metrics, steps, told, charts, details)
     write_atomically(folder.report, page)
 
 
@@ -57,6 +82,7 @@ def render_report(
     steps: Sequence[Mapping[str, Any]],
     told: Sequence[Told],
     charts: Mapping[str, bytes],
+    details: Details,
 ) -> str:
     """The page as HTML text; see :func:`write_report`."""
     header, rows = table_rows(metrics)
@@ -64,6 +90,7 @@ def render_report(
     agent = metrics["columns"][0]["metrics"]
     memories = lives(told)
     instrument = manifest["instrument"]
+    stage_header, stage_rows = stage_table([*details.lessons, *steps], details.calls)
     return _template().render(
         title=f"{config['agent']} on {config['ticker']} · Varve",
         heading=f"{config['agent']} on {config['ticker']}",
@@ -90,7 +117,10 @@ def render_report(
             f"{agent['decisions']} decisions, {agent['failures']} failures, {agent['trades']} fills; "
             f"{agent['warmup_failures']} failures in the warm-up."
         ),
-        days=[_day(row, memories) for row in steps],
+        stage_header=stage_header,
+        stage_rows=stage_rows,
+        drawings=details.charts.drawings(),
+        days=[_day(row, memories, details) for row in steps],
         audit=manifest.get("audit", ()),
         rescored=manifest.get("rescored"),
         reading=_READING,
@@ -117,7 +147,7 @@ def _warnings(manifest: Mapping[str, Any]) -> list[str]:
 def _model_line(manifest: Mapping[str, Any]) -> str:
     model = manifest["model"]
     if model is None:
-        return "No language model is asked."
+        return f"No language model is asked. {tuning_sentence(manifest)}".rstrip()
     if manifest["config"]["llm"].partition(":")[0] == "scripted":
         return _SCRIPTED
     line = f"Language model {manifest['config']['llm']}"
@@ -137,7 +167,7 @@ def _record(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {name: manifest.get(name) for name in wanted}
 
 
-def _day(row: Mapping[str, Any], memories: Mapping[str, Life]) -> dict[str, Any]:
+def _day(row: Mapping[str, Any], memories: Mapping[str, Life], details: Details) -> dict[str, Any]:
     decision = row["decision"]
     failure = decision["failure"]
     action = decision["orders"][0][1] if decision["orders"] else ("FAILED" if failure else "HOLD")
@@ -150,6 +180,8 @@ def _day(row: Mapping[str, Any], memories: Mapping[str, Life]) -> dict[str, Any]
         "failure": None if failure is None else f"{failure['reason']}: {failure['detail']}",
         "memories": [cited_memory(i, memories, at) for i in decision["cited_memories"]],
         "tools": [_tool(call) for call in decision["tool_calls"]],
+        "charts": details.charts.of(date.fromisoformat(row["session"])),
+        "stages": stages_of_day(row, details.by_step.get(key_of(row), ()), details.pictures),
         "fill": ", ".join(_fill(fill) for fill in row["fills"]),
         "lines": _lines(row),
     }
