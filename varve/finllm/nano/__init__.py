@@ -1,1 +1,20 @@
-"""nano: the small language model that comes with the package; see ``docs/nano.md``."""
+"""nano: the small language model that comes with the package; see ``docs/nano.md``. Light on import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from varve.finllm.nano.model import NanoModel
+
+WEIGHTS = Path(__file__).parent / "weights"
+MAX_NEW_TOKENS = 160
+
+
+def make_nano(argument: str, *, seed: int) -> NanoModel:
+    """The model behind ``--llm nano``, or ``nano:<folder>`` of ``backtest llm train-nano``.
+
+    Raises:
+        NoDataError, BadFileError: if there is no model in the folder.
+    """
+    folder = Path(argument).expanduser() if argument else WEIGHTS
+    return NanoModel(folder=str(folder), seed=seed, max_new_tokens=MAX_NEW_TOKENS)

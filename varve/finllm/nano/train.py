@@ -22,9 +22,10 @@ CHUNK = 2048
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast: ``steps`` batches of ``batch_tokens``; the last ``cooling`` share cools down.
+    """How long and how fast.
 
-    ``easing`` is the share of the steps during which pages grow from few lines to many.
+    ``steps`` batches of at most ``batch_tokens``, one for each of ``workers`` processes; the last
+    ``cooling`` share of the steps cools down. During the share ``easing`` pages grow from few lines to many.
     """
 
     steps: int
@@ -36,6 +37,7 @@ class Plan:
     cooling: float = 0.35
     easing: float = 0.15
     bf16: bool = True
+    workers: int = 1
 
     def rate(self, step: int) -> float:
         """Share of the full learning rate: up, level, down to 2 %."""
@@ -51,11 +53,12 @@ class Plan:
 class Trainer:
     """One training; :meth:`save` and :meth:`load` carry it over an interruption."""
 
-    def __init__(self, shape: dict[str, int], tokenizer: Tokenizer, plan: Plan) -> None:
+    def __init__(self, shape: dict[str, int], tokenizer: Tokenizer, plan: Plan, *, rank: int = 0) -> None:
         import torch
 
         torch.manual_seed(plan.seed)
         self.plan, self.tokenizer, self.step, self.chunk = plan, tokenizer, 0, 0
+        self.rank = rank
         self.model = make_model(shape, tokenizer)
         matrices = [p for n, p in self.model.named_parameters() if p.ndim == 2 and "embed" not in n]
         taken = {id(p) for p in matrices}
@@ -94,7 +97,8 @@ class Trainer:
         rng = Random(seed + 1)
         found = batches(rows, self.plan.batch_tokens)
         rng.shuffle(found)
-        return [(batch, rng) for batch in found]
+        whole = len(found) // self.plan.workers * self.plan.workers
+        return [(batch, rng) for batch in found[self.rank : whole : self.plan.workers]]
 
     def _one(self, batch: list[Any], rng: Random) -> float:
         import torch
@@ -113,11 +117,24 @@ class Trainer:
             logits = self.model.lm_head(hidden[:, :-1][wanted])
         loss = torch.nn.functional.cross_entropy(logits.float(), labels[:, 1:][wanted])
         loss.backward()  # type: ignore[no-untyped-call]
+        self._share_gradients()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         return float(loss.detach())
+
+    def _share_gradients(self) -> None:
+        """The mean over the processes, in one message."""
+        if self.plan.workers == 1:
+            return
+        import torch
+
+        gradients = [p.grad for p in self.model.parameters()]
+        flat = torch.nn.utils.parameters_to_vector(gradients)
+        torch.distributed.all_reduce(flat)
+        flat /= self.plan.workers
+        torch.nn.utils.vector_to_parameters(flat, gradients)
 
     def save(self, file: Path) -> None:
         """Write everything that :meth:`load` needs."""

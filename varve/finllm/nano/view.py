@@ -24,6 +24,7 @@ HIGH_VOLATILITY = 0.03
 
 _SECTION = re.compile(r"^<<<([A-Z0-9_]+)\n(.*?)^\1>>>$", re.DOTALL | re.MULTILINE)
 _ITEM = re.compile(r"^(M\d+) \| (\d{4}-\d\d-\d\d) \| (\S+) \| (.+)$", re.MULTILINE)
+_ANY_ITEM = re.compile(r"^(?:M\d+|-) \| \d{4}-\d\d-\d\d \| ", re.MULTILINE)
 _SESSION = re.compile(r"^Session: (\d{4}-\d\d-\d\d)", re.MULTILINE)
 _TICKER = re.compile(r"^Ticker: (\S+)", re.MULTILINE)
 _POSITION = re.compile(r"^Position: (flat|long|short)", re.MULTILINE)
@@ -70,6 +71,8 @@ class View:
     answer: tuple[Line, ...] = ()
     note: str = ""
     moved: float | None = None
+    left_out: int = 0
+    """Lines of the prompt that are not shown, for their number or their want of a label."""
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -116,49 +119,60 @@ def read_view(texts: Sequence[tuple[str, str]]) -> View | None:
         return None
     rules = "\n".join(text for role, text in texts if role == "system")
     day = days[-1]
-    session = _session(day)
-    seen: set[str] = set()
-    news, memory, own = _day_lines(day, session, seen)
+    ticker, position = _TICKER.search(day), _POSITION.search(day)
     changes, moved = _CHANGES.search(day), _MOVED.search(day)
-    position, ticker = _POSITION.search(day), _TICKER.search(day)
     view = View(
         ticker=ticker.group(1) if ticker else "",
         averse="Profile: risk_averse" in rules,
         shorting="SELL when flat opens a short position" in rules,
         position=position.group(1) if position else "flat",
         changes=tuple((int(n), float(c)) for n, c in _CHANGE.findall(changes.group(1) if changes else "")),
-        news=news,
-        memory=memory,
-        own=own,
+        news=(),
+        memory=(),
+        own=(),
         moved=float(moved.group(1)) if moved else None,
     )
-    answers = [text for role, text in texts if role == "tool"]
-    for text in answers:
-        view = _answered(view, text, session, seen)
+    seen: set[str] = set()
+    session = _session(day)
+    view = _with_day_lines(view, day, session, seen)
+    for role, text in texts:
+        if role == "tool":
+            view = _answered(view, text, session, seen)
     return view
 
 
-def _day_lines(
-    day: str, session: date | None, seen: set[str]
-) -> tuple[tuple[Line, ...], tuple[Line, ...], tuple[Line, ...]]:
-    news: list[Line] = []
-    memory: list[Line] = []
-    own: list[Line] = []
-    sections = dict(_SECTION.findall(day))
-    for name in sorted(sections, key=lambda name: name != "NEWS"):
-        for line in _lines(sections[name], session, seen):
-            target = news if name == "NEWS" else own if line.kind in OWN_KINDS else memory
-            target.append(line)
-    # Best matches stand first in a layer, news stand in the order of time.
-    return (
-        tuple(news[-MAX_LINES["news"] :]),
-        tuple(memory[: MAX_LINES["memory"]]),
-        tuple(own[: MAX_LINES["own"]]),
+def without_last(view: View) -> View | None:
+    """The view with one line less, for a prompt that is too long; None where none is left."""
+    for part in ("answer", "memory", "own", "news"):
+        lines = getattr(view, part)
+        if lines:
+            kept = lines[1:] if part in ("answer", "news") else lines[:-1]
+            return replace(view, left_out=view.left_out + 1, **{part: kept})
+    return None
+
+
+def _with_day_lines(view: View, day: str, session: date | None, seen: set[str]) -> View:
+    found: dict[str, list[Line]] = {"news": [], "memory": [], "own": []}
+    lines = 0
+    for name, body in sorted(_SECTION.findall(day), key=lambda one: one[0] != "NEWS"):
+        lines += len(_ANY_ITEM.findall(body))
+        for line in _lines(body, session, seen):
+            part = "news" if name == "NEWS" else "own" if line.kind in OWN_KINDS else "memory"
+            found[part].append(line)
+    # Best matches stand first in a layer of memory, news stand in the order of time.
+    view = replace(
+        view,
+        news=tuple(found["news"][-MAX_LINES["news"] :]),
+        memory=tuple(found["memory"][: MAX_LINES["memory"]]),
+        own=tuple(found["own"][: MAX_LINES["own"]]),
     )
+    return replace(view, left_out=lines - len(view.lines))
 
 
 def _answered(view: View, text: str, session: date | None, seen: set[str]) -> View:
-    found = tuple(line for _, body in _SECTION.findall(text) for line in _lines(body, session, seen))
+    bodies = [body for _, body in _SECTION.findall(text)]
+    found = tuple(line for body in bodies for line in _lines(body, session, seen))
+    kept = (*view.answer, *found)[-MAX_LINES["answer"] :]
     note = view.note
     closes = [float(close) for close in _CLOSE_ROW.findall(text)]
     value = _INDICATOR.match(text)
@@ -166,9 +180,10 @@ def _answered(view: View, text: str, session: date | None, seen: set[str]) -> Vi
         note = prices_note(100 * (closes[-1] / closes[0] - 1))
     elif value:
         note = indicator_note(value.group(1), float(value.group(3)))
-    elif not found and not note:
+    elif not kept and not note:
         note = "nothing"
-    return replace(view, asked=True, answer=(*view.answer, *found)[-MAX_LINES["answer"] :], note=note)
+    left_out = view.left_out + len(view.answer) + len(found) - len(kept)
+    return replace(view, asked=True, answer=kept, note=note, left_out=left_out)
 
 
 def prices_note(percent: float) -> str:

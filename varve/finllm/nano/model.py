@@ -1,0 +1,99 @@
+"""The chat model: a :class:`~varve.finllm.local.LocalModel` that reads a prompt by nano's own view of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from langchain_core.language_models.base import LanguageModelInput
+from langchain_core.messages import AIMessage, BaseMessage, SystemMessage, ToolMessage
+from langchain_core.runnables import Runnable
+from langchain_core.utils.function_calling import convert_to_openai_tool
+
+from varve.finllm.local import LocalModel
+from varve.finllm.nano import teacher, tokens
+from varve.finllm.nano.view import View, answer_text, day_text, read_view, system_text, without_last
+
+VIEW_VERSION = 1
+"""Goes up when a prompt is read differently, so that no cached reply outlives it."""
+
+_ORDER = ("rationale", "action", "confidence", "cited_memories")
+
+
+class NanoModel(LocalModel):
+    """nano: reads FinMem's prompts in its own short form and writes its reasons before the action.
+
+    A conversation without a day (no line ``Ticker:``) goes to the weights as it is; nano has learned
+    nothing of such.
+    """
+
+    @property
+    def _llm_type(self) -> str:
+        return "varve-nano"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {**super()._identifying_params, "view": VIEW_VERSION}
+
+    def bind_tools(
+        self,
+        tools: Sequence[Any],
+        *,
+        tool_choice: str | bool | dict[str, Any] | None = None,
+        final: str | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """As of the local model, the fields of a reply in the order that nano writes them."""
+        ordered = [_reasons_first(convert_to_openai_tool(tool)) for tool in tools]
+        return super().bind_tools(ordered, tool_choice=tool_choice, final=final, **kwargs)
+
+    def _prompt(
+        self, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]]
+    ) -> tuple[list[int], int]:
+        view = read_view([(_role(message), message.text) for message in messages])
+        if view is None:
+            return super()._prompt(messages, tools)
+        tokenizer, room = self._host.tokenizer, self._host.context - self.max_new_tokens
+        names = [tool["function"]["name"] for tool in tools]
+        while True:
+            text = tokens.render(conversation(view, messages), names)
+            ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+            shorter = without_last(view) if len(ids) > room else None
+            if shorter is None:
+                return list(ids), view.left_out
+            view = shorter
+
+
+def conversation(view: View, messages: Sequence[BaseMessage]) -> list[tuple[str, str]]:
+    """What nano reads: profile, day, and where tools were asked the first question and all answers."""
+    said = [("system", system_text(view)), ("user", day_text(view))]
+    asked = [call for message in messages if isinstance(message, AIMessage) for call in message.tool_calls]
+    if view.asked and asked:
+        said += [
+            ("assistant", teacher.call_text(asked[0]["name"], asked[0]["args"])),
+            ("tool", answer_text(view)),
+        ]
+    return said
+
+
+def _role(message: BaseMessage) -> str:
+    if isinstance(message, SystemMessage):
+        return "system"
+    if isinstance(message, AIMessage):
+        return "assistant"
+    return "tool" if isinstance(message, ToolMessage) else "user"
+
+
+def _reasons_first(tool: Mapping[str, Any]) -> dict[str, Any]:
+    function = tool["function"]
+    parameters = function.get("parameters") or {}
+    given = parameters.get("properties") or {}
+    ordered = {name: given[name] for name in (*_ORDER, *given) if name in given}
+    if list(ordered) == list(given):
+        return dict(tool)
+    wanted = parameters.get("required", [])
+    required = [name for name in ordered if name in wanted]
+    return {
+        **tool,
+        "function": {**function, "parameters": {**parameters, "properties": ordered, "required": required}},
+    }
