@@ -224,7 +224,7 @@ def test_schemas_enumerate_what_may_be_said() -> None:
     assert fields["confidence"]["enum"] == list(range(0, 101, 5))
     assert fields["cited_memories"]["items"]["enum"] == ["M1", "M2"]
     assert fields["cited_memories"]["maxItems"] == 2
-    assert made["parameters"]["required"] == ["action", "confidence", "rationale", "cited_memories"]
+    assert made["parameters"]["required"] == ["rationale", "action", "confidence", "cited_memories"]
     json.dumps(made)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
-from varve.agents.tools import DayTools
+from varve.agents.tools import DayTools, tool_name
 from varve.finllm.replies import ToolRequests, reask_messages
 from varve.finllm.session import ModelSession
 from varve.finllm.untrusted import CHARACTERS_PER_TOKEN, clean
@@ -32,7 +32,7 @@ class Dialogue(Generic[Reply]):
 
     Args:
         session: calls the model; its transport errors pass through.
-        schemas: the tools bound, the same in every call.
+        schemas: the tools bound, the same in every call; the last ends the conversation.
         stage: for the journal.
         parse: reads a reply; is asked anew each time, since tool answers may show more memories.
         cut_items: how many lines were cut so far.
@@ -61,12 +61,18 @@ class Dialogue(Generic[Reply]):
         asked: list[ToolCall] = []
         rounds = attempt = 0
         while True:
+            may_ask = self.tools is not None and rounds < self.max_rounds
             message = self.session.invoke(
-                said, self.schemas, stage=self.stage, attempt=attempt, cut_items=self.cut_items()
+                said,
+                self.schemas,
+                stage=self.stage,
+                attempt=attempt,
+                cut_items=self.cut_items(),
+                only=None if may_ask else tool_name(self.schemas[-1]),
             )
             found = self.parse(message)
             if isinstance(found, ToolRequests):
-                if self.tools is not None and rounds < self.max_rounds:
+                if self.tools is not None and may_ask:
                     self.session.accept()
                     rounds += 1
                     said.append(message)

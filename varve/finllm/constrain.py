@@ -7,8 +7,10 @@ is steered to its end: free texts get their closing quote, lists and objects the
 from __future__ import annotations
 
 import threading
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,7 @@ class Constrainer:
         self._lock = threading.RLock()
         self._wrapped: Any = None
         self._compiled: OrderedDict[str, Any] = OrderedDict()
+        self._split: dict[bytes, list[int]] = {}
 
     def check(self, grammar: str) -> None:
         """Compile a grammar ahead.
@@ -66,8 +69,38 @@ class Constrainer:
         return torch.from_numpy(allowed)
 
     def forced(self, matcher: Any) -> list[int]:
-        """Tokens that must come next."""
-        return list(matcher.compute_ff_tokens())
+        """Tokens that must come next, split as the tokenizer splits them.
+
+        Where a token of the vocabulary reaches beyond the text that is certain, the model chooses: it may
+        have learned to write that longer token.
+        """
+        certain = bytes(matcher.compute_ff_bytes())
+        if not certain:
+            return []
+        if b"\xff" in certain:  # llguidance's sign of a special token
+            tokens = list(matcher.compute_ff_tokens())
+            return list(takewhile(self.wrapped.is_special_token, tokens))
+        if certain not in self._split:
+            self._split[certain] = self._certain_tokens(certain)
+        return self._split[certain]
+
+    def _certain_tokens(self, certain: bytes) -> list[int]:
+        try:
+            text = certain.decode()
+        except UnicodeDecodeError:
+            return []
+        tokens: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        place = 0
+        for index, token in enumerate(tokens):
+            if self._reaches_beyond(certain[place:]):
+                return tokens[:index]
+            place += len(self._texts[token])
+        return tokens if place == len(certain) else []
+
+    def _reaches_beyond(self, rest: bytes) -> bool:
+        """Whether some token begins with all of ``rest`` and goes on."""
+        after = bisect_right(self._sorted, rest)
+        return after < len(self._sorted) and self._sorted[after].startswith(rest)
 
     def consume(self, matcher: Any, tokens: Sequence[int]) -> None:
         """Go on behind tokens.
@@ -89,7 +122,8 @@ class Constrainer:
             from llguidance.hf import from_tokenizer
 
             wrapped = from_tokenizer(self._tokenizer, self.vocabulary, sorted(self._end_ids))
-            texts = [wrapped.decode_bytes([token]) for token in range(self.vocabulary)]
+            texts = [bytes(wrapped.decode_bytes([token])) for token in range(self.vocabulary)]
+            self._texts, self._sorted = texts, sorted(texts)
             self._ends = np.isin(np.arange(self.vocabulary), sorted(self._end_ids))
             self._quotes = np.array([text[:1] == b'"' for text in texts])
             self._brackets = np.array([text[:1] in (b"]", b"}") for text in texts])

@@ -3,16 +3,50 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import Any
 
 _FOR_READING = ("description", "title", "default")
+_BOUND = ("enum", "const", "pattern", "format", "minLength")
+_LABEL = re.compile(r"M\d+")
+_BEGUN = r"^[\p{L}\p{N}][\s\S]*$"
 
 
 def json_rule(schema: Mapping[str, Any]) -> str:
     """A JSON schema as the right side of a rule, written as tool templates write JSON: ``, `` and ``: ``."""
     style = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
     return "%json " + json.dumps({**_plain(schema), "x-guidance": style})
+
+
+def told(schema: Any) -> Any:
+    """The schema with every free text not empty: beginning with a letter or digit of any script."""
+    if isinstance(schema, list | tuple):
+        return [told(one) for one in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    if schema.get("type") == "string" and not any(key in schema for key in _BOUND):
+        return {**schema, "pattern": _BEGUN}
+    return {key: told(value) for key, value in schema.items()}
+
+
+def narrowed(schema: Any, labels: Collection[str]) -> Any:
+    """The schema with lists of memory labels (``M1``, ``M2`` ...) narrowed to those that were shown."""
+    if isinstance(schema, list | tuple):
+        return [narrowed(one, labels) for one in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    items = schema.get("items")
+    named = items.get("enum") if isinstance(items, Mapping) else None
+    if (
+        isinstance(items, Mapping)
+        and named
+        and all(isinstance(one, str) and _LABEL.fullmatch(one) for one in named)
+    ):
+        left = [one for one in named if one in labels]
+        bound = {"items": {**items, "enum": left}} if left else {"items": {"type": "string"}, "maxItems": 0}
+        return {**schema, **bound}
+    return {key: narrowed(value, labels) for key, value in schema.items()}
 
 
 def _plain(schema: Any) -> Any:

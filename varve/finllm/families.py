@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from varve.finllm.constrain_schema import json_rule
+from varve.finllm.constrain_schema import json_rule, told
 
 
 @dataclass(frozen=True)
@@ -73,25 +73,25 @@ def calls_grammar(
     family: Family,
     tools: Sequence[Mapping[str, Any]],
     *,
-    finals: Sequence[str] = (),
+    final: str | None = None,
     special: Callable[[str], int | None] = lambda piece: None,
 ) -> str:
     """A grammar of replies that call tools, in llguidance's Lark.
 
     Args:
         tools: OpenAI-format schemas that may be called.
-        finals: names of tools that end a conversation: called once and alone. Others may be called up to
-            ``family.many`` times in one reply.
+        final: name of the tool that ends a conversation: it is called once and alone, and its texts begin
+            with a letter or digit. Others may be called up to ``family.many`` times in one reply.
         special: the number of a piece that is a special token of the tokenizer, else None.
     """
-    alone = [tool for tool in tools if tool["function"]["name"] in finals or family.many == 1]
+    alone = [tool for tool in tools if tool["function"]["name"] == final or family.many == 1]
     others = [tool for tool in tools if tool not in alone]
     before, after = _pieces(family.before, special), _pieces(family.after, special)
     rules, ways = [], []
     for rule, group in (("final", alone), ("question", others)):
         if group:
             rules.append(
-                f"{rule}: {json_rule({'anyOf': [_call_schema(family, one, finals) for one in group]})}"
+                f"{rule}: {json_rule({'anyOf': [_call_schema(family, one, final) for one in group]})}"
             )
     more = family.many - 1
     if family.listed:
@@ -104,7 +104,8 @@ def calls_grammar(
             again = " ".join(['"\\n"', *before, "question", *after])
             ways.append([*before, "question", *after, f"({again}){{0,{more}}}"])
     start = "start: " + " | ".join(" ".join(way) for way in ways)
-    return "\n".join([start, *rules])
+    # Forced bytes are split by the constrainer, see there; llguidance would split them too short.
+    return "\n".join(['%llguidance {"no_forcing": true}', start, *rules])
 
 
 def read_calls(family: Family, text: str) -> tuple[str, list[tuple[str, Any]], list[str]]:
@@ -137,13 +138,11 @@ def written_call(family: Family, name: str, arguments: Any) -> str:
     return json.dumps({"name": name, family.arguments: arguments}, ensure_ascii=False)
 
 
-def _call_schema(family: Family, tool: Mapping[str, Any], finals: Sequence[str]) -> dict[str, Any]:
+def _call_schema(family: Family, tool: Mapping[str, Any], final: str | None) -> dict[str, Any]:
     function = tool["function"]
     parameters = function.get("parameters") or {"type": "object", "properties": {}}
-    if function["name"] in finals and "rationale" in parameters["properties"]:
-        # An empty rationale is no usable reply.
-        told = {"type": "string", "pattern": "^[A-Za-z][\\s\\S]*$"}
-        parameters = {**parameters, "properties": {**parameters["properties"], "rationale": told}}
+    if function["name"] == final:
+        parameters = told(parameters)
     return {
         "type": "object",
         "properties": {

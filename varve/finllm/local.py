@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -24,13 +25,15 @@ from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field, PrivateAttr
 
-from varve.errors import SettingError, UnknownNameError, UsageError
-from varve.finllm.engine import Engine, Generated, GenerationRequest
+from varve.errors import ModelError, SettingError, UnknownNameError, UsageError
+from varve.finllm import score
+from varve.finllm.constrain_schema import narrowed
+from varve.finllm.engine import Engine, Generated, GenerationRequest, Scored, ScoreRequest
 from varve.finllm.engine_files import ModelFiles, find_folder, read_adapter, read_folder
 from varve.finllm.families import Family, calls_grammar, family_of, read_calls
 from varve.finllm.openai import LENGTH_VARIABLE
-from varve.finllm.rendering import cut_oldest, render
-from varve.finllm.replies import DECIDE, EXPLAIN
+from varve.finllm.rendering import cut_oldest, render, shown_labels
+from varve.finllm.replies import DECIDE
 
 DEFAULT_MAX_NEW_TOKENS = 512
 FORM = "hf:<folder or id>[+adapter folder]"
@@ -45,6 +48,8 @@ class LocalModel(BaseChatModel):
         max_new_tokens: most tokens of one reply.
         constrain: let a reply to bound tools be nothing but calls of them. Off, a reply may be wrong.
         decide: ``generate`` writes a decision, ``score`` weighs the actions (:mod:`varve.finllm.score`).
+        abstain_below: percent that the likeliest action needs in score mode.
+        abstain_as: the action that an abstention becomes.
         timeout_s: seconds that a reply may take, None for any.
     """
 
@@ -55,14 +60,17 @@ class LocalModel(BaseChatModel):
     max_new_tokens: int = Field(default=DEFAULT_MAX_NEW_TOKENS, ge=1)
     constrain: bool = True
     decide: Literal["generate", "score"] = "generate"
+    abstain_below: int = Field(default=0, ge=0, le=100)
+    abstain_as: str = "HOLD"
     timeout_s: float | None = None
-    offers_choice: bool = True
-    """A session may say which of the bound tools can be called (``tool_choice``)."""
+    takes_final: bool = True
+    """A session says which of the bound tools ends a conversation, and whether only that may be called."""
 
     _files: ModelFiles = PrivateAttr()
     _adapter_hash: str | None = PrivateAttr(default=None)
     _family: Family = PrivateAttr()
     _engine: Engine | None = PrivateAttr(default=None)
+    _priors: dict[tuple[int, ...], Scored] = PrivateAttr(default_factory=dict)
 
     def model_post_init(self, context: Any, /) -> None:
         """Check the folder.
@@ -93,9 +101,23 @@ class LocalModel(BaseChatModel):
             "max_new_tokens": self.max_new_tokens,
             "constrain": self.constrain,
             "decide": self.decide,
+            **self._scoring_params(),
             "torch": version("torch"),
             "transformers": version("transformers"),
         }
+
+    def _scoring_params(self) -> dict[str, Any]:
+        if self.decide == "generate":
+            return {}
+        return {"abstain_below": self.abstain_below, "abstain_as": self.abstain_as}
+
+    def with_scoring(self, *, abstain_below: int = 0, abstain_as: str = "HOLD") -> LocalModel:
+        """The same model, weighing the actions of ``decide`` instead of writing one."""
+        made = self.model_copy(
+            update={"decide": "score", "abstain_below": abstain_below, "abstain_as": abstain_as}
+        )
+        made._priors = {}
+        return made
 
     @property
     def engine(self) -> Engine:
@@ -110,14 +132,30 @@ class LocalModel(BaseChatModel):
             self._engine = shared_engine(self._files, None if self.adapter is None else Path(self.adapter))
         return self._engine
 
+    @property
+    def _host(self) -> Any:
+        """The engine's worker: tokenizer, context, constrainer."""
+        return self.engine.worker
+
+    @property
+    def _shown_name(self) -> str:
+        return self.name or self._files.folder.name
+
     def bind_tools(
-        self, tools: Sequence[Any], *, tool_choice: str | bool | dict[str, Any] | None = None, **kwargs: Any
+        self,
+        tools: Sequence[Any],
+        *,
+        tool_choice: str | bool | dict[str, Any] | None = None,
+        final: str | None = None,
+        **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """The model with tools, one of which it has to call.
 
         Args:
             tool_choice: a tool's name lets it call that one alone; ``auto`` lets it also answer in
                 words; ``none`` only in words; ``any``, ``required``, True and None any of the tools.
+            final: the tool that ends a conversation: a constrained reply calls it alone, and its texts
+                are not empty.
 
         Raises:
             UnknownNameError: if no tool has that name.
@@ -127,7 +165,7 @@ class LocalModel(BaseChatModel):
         choice = _choice(tool_choice)
         if choice not in ("auto", "none", "any", *names):
             raise UnknownNameError("tool", choice, names)
-        return self.bind(tools=schemas, tool_choice=choice, **kwargs)
+        return self.bind(tools=schemas, tool_choice=choice, final=final, **kwargs)
 
     def _generate(
         self,
@@ -137,12 +175,16 @@ class LocalModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         tools, choice = list(kwargs.get("tools") or ()), _choice(kwargs.get("tool_choice"))
+        names = [tool["function"]["name"] for tool in tools]
+        if self.decide == "score" and DECIDE in names and choice in ("any", DECIDE):
+            reply = self._scored(messages, tools, tools[names.index(DECIDE)])
+            return ChatResult(generations=[ChatGeneration(message=reply)])
         prompt, cut = self._prompt(messages, tools)
-        must_call = bool(tools) and choice not in ("auto", "none")
+        free = not self.constrain or not tools or choice in ("auto", "none")
         request = GenerationRequest(
             prompt_ids=tuple(prompt),
             max_new_tokens=self.max_new_tokens,
-            grammar=self._grammar(tools, choice) if must_call and self.constrain else None,
+            grammar=None if free else self._grammar(messages, tools, choice, kwargs.get("final")),
             temperature=self.temperature,
             seed=self._seed_of(prompt) if self.temperature else 0,
             timeout_s=self.timeout_s,
@@ -152,12 +194,60 @@ class LocalModel(BaseChatModel):
             reply.response_metadata["cut_items"] = cut
         return ChatResult(generations=[ChatGeneration(message=reply)])
 
+    def _scored(
+        self, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]], decide: dict[str, Any]
+    ) -> AIMessage:
+        """A call of ``decide`` from the probabilities of its actions; questions are never asked."""
+        fields = decide["function"]["parameters"]["properties"]
+        actions = list(fields["action"]["enum"])
+        labels = fields["cited_memories"]["items"].get("enum", ())
+        table, cut = self._asked(messages, tools, actions)
+        free, _ = self._asked(score.without_content(messages), tools, actions)
+        key = free.prompts[0]
+        if key not in self._priors:
+            # Always alone: what every later decision is measured by must not depend on a batch.
+            self._priors[key] = self.engine.score(replace(free, doubtful=lambda found: True))
+        prior = self._priors[key].log_probs
+        given: dict[str, Any] = {"prior": prior, "abstain_below": self.abstain_below}
+        found = self.engine.score(
+            replace(table, doubtful=lambda found: score.doubtful(actions, found, **given))
+        )
+        weighed = score.weigh(actions, found.log_probs, **given)
+        shown = [label for label in shown_labels(messages) if label in labels]
+        arguments = score.arguments(weighed, shown, abstain_as=self.abstain_as)
+        tokens = len(table.prompts[0])
+        metadata = {"model_name": self._shown_name, "finish_reason": "tool_calls"}
+        return AIMessage(
+            content="",
+            tool_calls=[tool_call(name=DECIDE, args=arguments, id="call_0")],
+            usage_metadata=UsageMetadata(input_tokens=tokens, output_tokens=1, total_tokens=tokens + 1),
+            response_metadata={**metadata, "cut_items": cut} if cut else metadata,
+        )
+
+    def _asked(
+        self, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]], actions: Sequence[str]
+    ) -> tuple[ScoreRequest, int]:
+        """The question in every rotation, and how many lines were cut to make it fit."""
+        made = [self._prompt(score.asking(messages, order), tools) for order in score.rotations(actions)]
+        letters = tuple(self._single(letter) for letter in score.letters(actions))
+        prompts = tuple(tuple(prompt) for prompt, _ in made)
+        request = ScoreRequest(prompts, (letters,) * len(prompts), timeout_s=self.timeout_s)
+        return request, max(cut for _, cut in made)
+
+    def _single(self, letter: str) -> int:
+        ids = self._host.tokenizer(letter, add_special_tokens=False)["input_ids"]
+        if len(ids) != 1:
+            raise ModelError(
+                f"the model's tokenizer has no single token for {letter!r}, so it cannot score",
+                mend="use --decide generate",
+            )
+        return int(ids[0])
+
     def _prompt(
         self, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]]
     ) -> tuple[list[int], int]:
         """Token ids, and how many lines of untrusted sections were left out to make them fit."""
-        tokenizer = self.engine.worker.tokenizer  # type: ignore[attr-defined]
-        room = self.engine.worker.context - self.max_new_tokens  # type: ignore[attr-defined]
+        tokenizer, room = self._host.tokenizer, self._host.context - self.max_new_tokens
         said: Sequence[BaseMessage] = messages
         cut = 0
         while True:
@@ -168,17 +258,24 @@ class LocalModel(BaseChatModel):
                 return list(ids), cut  # where nothing is left to cut, the engine says how much too long
             said, cut = shorter, cut + 1
 
-    def _grammar(self, tools: Sequence[dict[str, Any]], choice: str) -> str:
+    def _grammar(
+        self,
+        messages: Sequence[BaseMessage],
+        tools: Sequence[dict[str, Any]],
+        choice: str,
+        final: str | None,
+    ) -> str:
         wanted = [tool for tool in tools if choice in ("any", tool["function"]["name"])]
-        constrainer = self.engine.worker.constrainer  # type: ignore[attr-defined]
-        tokenizer = self.engine.worker.tokenizer  # type: ignore[attr-defined]
+        if final is not None:
+            wanted = narrowed(wanted, set(shown_labels(messages)))
+        constrainer, tokenizer = self._host.constrainer, self._host.tokenizer
 
         def special(piece: str) -> int | None:
             number = tokenizer.convert_tokens_to_ids(piece)
             known = number is not None and number != tokenizer.unk_token_id
             return number if known and constrainer.special(number) else None
 
-        return calls_grammar(self._family, wanted, finals=(DECIDE, EXPLAIN), special=special)
+        return calls_grammar(self._family, wanted, final=final, special=special)
 
     def _seed_of(self, prompt: Sequence[int]) -> int:
         """From the seed and the prompt, which holds nothing later than its day."""
@@ -211,7 +308,7 @@ class LocalModel(BaseChatModel):
                 output_tokens=tokens,
                 total_tokens=made.prompt_tokens + tokens,
             ),
-            response_metadata={"model_name": self.name or self._files.folder.name, "finish_reason": finish},
+            response_metadata={"model_name": self._shown_name, "finish_reason": finish},
         )
 
 

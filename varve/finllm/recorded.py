@@ -16,7 +16,11 @@ from varve.finllm.source import Answered
 
 
 def reply_json(reply: AIMessage) -> dict[str, Any]:
-    """A reply as plain JSON: content, tool calls, bad tool calls, finish reason, refusal."""
+    """A reply as plain JSON: content, tool calls, bad tool calls, finish reason, refusal.
+
+    ``cut_items`` is there where the model had to leave lines of the prompt out.
+    """
+    cut = reply.response_metadata.get("cut_items")
     return {
         "content": reply.content,
         "tool_calls": [
@@ -28,6 +32,7 @@ def reply_json(reply: AIMessage) -> dict[str, Any]:
         ],
         "finish_reason": finish_reason(reply),
         "refusal": reply.additional_kwargs.get("refusal"),
+        **({"cut_items": cut} if cut else {}),
     }
 
 
@@ -50,7 +55,10 @@ def message_of(answered: Answered) -> AIMessage:
                 {**call, "type": "invalid_tool_call"} for call in reply["invalid_tool_calls"]
             ],
             usage_metadata=counted if tokens else None,
-            response_metadata={"finish_reason": reply["finish_reason"]},
+            response_metadata={
+                "finish_reason": reply["finish_reason"],
+                **({"cut_items": reply["cut_items"]} if reply.get("cut_items") else {}),
+            },
             additional_kwargs={"refusal": reply["refusal"]} if reply.get("refusal") else {},
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage, ToolMessage
@@ -13,6 +13,7 @@ from varve.finllm.families import Family, tools_text, written_call
 
 _SECTION = re.compile(r"^(<<<([A-Z0-9_]+)\n)(.*?)^\2>>>$", re.DOTALL | re.MULTILINE)
 _DATED = re.compile(r"\b(\d{4}-\d\d-\d\d)\b")
+_LABELLED = re.compile(r"^(M\d+) \| ", re.MULTILINE)
 CUT_LINE = "(cut: the oldest lines did not fit)"
 
 
@@ -68,6 +69,15 @@ def cut_oldest(messages: Sequence[BaseMessage]) -> list[BaseMessage] | None:
     note = "" if CUT_LINE in _section_at(text, start) else CUT_LINE + "\n"
     shorter = messages[place].model_copy(update={"content": text[:start] + note + text[end:]})
     return [*messages[:place], shorter, *messages[place + 1 :]]
+
+
+def shown_labels(messages: Iterable[BaseMessage]) -> list[str]:
+    """Labels of the lines that the conversation shows, in order; the system message shows none."""
+    seen: dict[str, None] = {}
+    for message in messages:
+        if not isinstance(message, SystemMessage | AIMessage):
+            seen.update(dict.fromkeys(_LABELLED.findall(message.text)))
+    return list(seen)
 
 
 def _section_at(text: str, place: int) -> str:

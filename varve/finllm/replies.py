@@ -32,12 +32,17 @@ _SHOWN = 80
 
 @dataclass(frozen=True, slots=True)
 class DecideReply:
-    """A final decision. ``confidence`` is an integer percent, rounded to steps of 5."""
+    """A final decision. ``confidence`` is an integer percent, rounded to steps of 5.
+
+    ``scored`` says that the actions were weighed and no memory was chosen: all shown are cited, and
+    share their credit.
+    """
 
     action: Action
     confidence: int
     rationale: str
     cited_memories: tuple[str, ...] = ()
+    scored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,7 @@ def parse_reply(
             confidence=_confidence(found),
             rationale=_rationale(found),
             cited_memories=_cited(found, known_memory_ids),
+            scored=found.get("scored") is True,
         )
     except UnfitError as unfit:
         return unfit.failure
@@ -176,9 +182,10 @@ def _function(
         most = min(MAX_CITED, len(memory_ids))
         if memory_ids:
             items["enum"] = list(memory_ids)
+    # The reasons stand before the action: a model that writes in this order decides by them.
     properties = {
-        **first,
         "rationale": {"type": "string", "description": "The reasons, in a few sentences."},
+        **first,
         "cited_memories": {
             "type": "array",
             "items": items,
@@ -299,7 +306,7 @@ def _cited(found: Mapping[str, Any], known: Collection[str]) -> tuple[str, ...]:
     for one in unique:
         if one not in known:
             raise UnfitError(FailureReason.UNKNOWN_MEMORY, f"no memory {shown(one)} was shown")
-    if len(unique) > MAX_CITED:
+    if len(unique) > MAX_CITED and found.get("scored") is not True:
         detail = f"{len(unique)} memories cited, at most {MAX_CITED} expected"
         raise UnfitError(FailureReason.BAD_ARGUMENTS, detail)
     return unique

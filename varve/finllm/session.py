@@ -12,7 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models.base import LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage, convert_to_openai_messages
+from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langsmith.run_helpers import tracing_context
@@ -77,13 +79,17 @@ class ModelSession:
         stage: str,
         attempt: int = 0,
         cut_items: int = 0,
+        only: str | None = None,
     ) -> AIMessage:
         """The model's reply to ``messages`` with ``tools`` bound; one ``ModelCall`` is recorded.
 
         Args:
+            tools: the last is the one that ends the conversation, those before it are questions.
             stage: what the call is for (``decide``, ``warm_up``), for the journal.
             attempt: 0 for the first ask, 1 for the re-ask after a bad reply.
-            cut_items: how many items of the prompt were cut to their length.
+            cut_items: how many items of the prompt were cut to their length; lines that the model
+                itself had to leave out for its context are added.
+            only: the one tool that may be called now; models that cannot be told so may call any.
 
         Returns:
             The reply as recorded: secrets hidden, half characters replaced, and tool calls numbered
@@ -98,7 +104,7 @@ class ModelSession:
         asked = self._asked(messages, shown, stage, attempt)
         found = None if self._replies is None else self._replies.find(asked)
         if found is None:
-            reply, seconds = self._tried(messages, schemas, images=bool(asked.images))
+            reply, seconds = self._tried(messages, schemas, only, images=bool(asked.images))
             reply = self._settled(reply, len(messages))
         else:
             reply, seconds = message_of(found), 0.0
@@ -159,14 +165,14 @@ class ModelSession:
         )
 
     def _tried(
-        self, messages: Sequence[BaseMessage], schemas: tuple[dict[str, Any], ...], *, images: bool
+        self, messages: Sequence[BaseMessage], schemas: _Schemas, only: str | None, *, images: bool
     ) -> tuple[AIMessage, float]:
         """The reply and the seconds of the try that brought it; a refused image is a reply that says so."""
         fault = Fault(True, "never tried")
         for tried in range(1, self._tries + 1):
             started = self._watch()
             try:
-                return self._ask(messages, schemas), self._watch() - started
+                return self._ask(messages, schemas, only), self._watch() - started
             except Exception as error:
                 found = fault_of(error, self._secrets)
                 if found is None:
@@ -190,9 +196,14 @@ class ModelSession:
             "no decision was recorded for this step",
         )
 
-    def _ask(self, messages: Sequence[BaseMessage], schemas: tuple[dict[str, Any], ...]) -> AIMessage:
+    def _ask(self, messages: Sequence[BaseMessage], schemas: _Schemas, only: str | None) -> AIMessage:
         """One exchange: the only place that a reply comes from."""
-        bound = self.model.bind_tools(list(schemas)) if schemas else self.model
+        bound: Runnable[LanguageModelInput, AIMessage] = self.model
+        if schemas:
+            more: dict[str, Any] = {}
+            if getattr(self.model, "takes_final", False):
+                more = {"tool_choice": only or "any", "final": schemas[-1]["function"]["name"]}
+            bound = self.model.bind_tools(list(schemas), **more)
         # Prompts go to the model alone, also where the environment switches langchain's tracing on.
         with tracing_context(enabled=False):
             reply = bound.invoke(list(messages))
