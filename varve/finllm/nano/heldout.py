@@ -72,8 +72,7 @@ def write_heldout(rows: Iterable[HeldOut], folder: Path, about: dict[str, Any]) 
                 "prompt": row.prompt,
                 "tools": row.tools,
                 "call": [row.target.name, row.target.arguments],
-            },
-            sort_keys=True,
+            }
         )
         for row in rows
     ]

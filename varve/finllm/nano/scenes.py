@@ -74,6 +74,8 @@ class _Scene:
         self.rng, self.split, self.ease, self.more = rng, split, ease, more
         self.subject = draw_subject(rng, split)
         self.mood = rng.uniform(-1, 1)
+        if split == "train" and rng.random() < 0.5:
+            self.mood *= 0.3  # so that a line's neighbours do not give its tone away
         self.tones: dict[str, Tone] = {}
         self._last = 0
 
@@ -82,7 +84,8 @@ class _Scene:
         rng = self.rng
         shorting = rng.random() < 0.25
         news = tuple(self._news(0.0) for _ in range(self._count((0, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5, 6))))
-        memory = tuple(self._news(0.25) for _ in range(self._count((0, 2, 3, 4, 5, 5, 5))))
+        old = 0.35 if self.split == "train" else 0.25
+        memory = tuple(self._news(old) for _ in range(self._count((0, 2, 3, 4, 5, 5, 5))))
         memory += tuple(self._report() for _ in range(self._count((0, 0, 1, 1, 2, 3))))
         own = tuple(self._own() for _ in range(rng.choice((0, 1, 2, 3, 3))))
         return View(
@@ -118,7 +121,8 @@ class _Scene:
         return min(count, 1) if self.rng.random() > self.ease else count
 
     def _label(self) -> str:
-        self._last += 1 if self.rng.random() < 0.9 else self.rng.randint(2, 4)
+        farthest = 4 if self.split != "train" or self.rng.random() < 0.8 else 12
+        self._last += 1 if self.rng.random() < 0.9 else self.rng.randint(2, farthest)
         return f"M{min(self._last, MAX_LABEL)}"
 
     def _tone(self) -> Tone:

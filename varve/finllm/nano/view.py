@@ -52,7 +52,8 @@ class Line:
 
     def __str__(self) -> str:
         kind = {"news": "", "10-Q": "report ", "10-K": "report "}.get(self.kind, f"{self.kind} ")
-        return f"{self.label} {'old ' if self.old else ''}{kind}{self.text}"
+        # The label once more: there the line has been read, and a reply looks for its label.
+        return f"{self.label} {'old ' if self.old else ''}{kind}{self.text} {self.label}"
 
 
 @dataclass(frozen=True)
