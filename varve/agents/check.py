@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from typing import Any
 
@@ -12,9 +13,11 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 
 from varve.clock import parse_iso
 from varve.errors import IntegrityError
+from varve.memory.history import name_of
+from varve.memory.records import citation
 from varve.strategies.check import CheckedStep, Factory, ModelFactory, check_data, check_strategy, rollout
 
-REFLECTIONS = ("rationale", "outcome", "lesson")
+REFLECTIONS = ("rationale", "outcome", "lesson", "low_reflection", "high_reflection")
 NONSENSE = "The moon is in the seventh house, therefore perhaps."
 
 
@@ -44,8 +47,8 @@ def check_agent(factory: Factory, *, ticker: str = "TSLA", model: ModelFactory |
 
     All of :func:`~varve.strategies.check.check_strategy` (prompts, replies and memory events included in
     what must be equal), and: it cites only memories that it has; what is not yet available is never
-    recalled; a reply that cannot be used is asked again once, then fails without orders, without
-    citations and without a memory of its own.
+    recalled; a reply that cannot be used is asked again once in every stage, then the day fails without
+    orders, without citations and without a memory of its own.
 
     Args:
         factory: makes a fresh agent.
@@ -64,17 +67,22 @@ def check_agent(factory: Factory, *, ticker: str = "TSLA", model: ModelFactory |
 
 def _check_memories(name: str, steps: list[CheckedStep]) -> None:
     available: dict[str, datetime] = {}
+    # A run with several memories cites each by name and id.
+    several = len({name_of(event) for step in steps for event in step.memory_events}) > 1
     for step in steps:
         for event in step.memory_events:
+            memory = name_of(event)
+            cited = citation(memory, event.memory_id) if several else event.memory_id
             if event.kind == "added":
-                available[event.memory_id] = parse_iso(event.data["available_at"])
+                available[cited] = parse_iso(event.data["available_at"])
             elif event.kind == "merged":
                 copy = parse_iso(event.data["available_at"])
-                available[event.memory_id] = min(available[event.memory_id], copy)
+                available[cited] = min(available[cited], copy)
             elif event.kind == "recalled":
                 ids = [hit[0] for hits in event.data["found"].values() for hit in hits]
+                ids = [citation(memory, one) if several else one for one in ids]
                 early = [one for one in ids if one not in available or available[one] > event.at]
-                if early or event.at > step.observation.decision_at:
+                if early or event.at > step.now:
                     raise _broken(name, step, f"it recalled as of {event.at}, and {early} too early")
         unknown = [one for one in step.decision.cited_memories if one not in available]
         if unknown:
@@ -90,8 +98,12 @@ def _check_failures(name: str, steps: list[CheckedStep]) -> None:
             raise _broken(name, step, "nonsense was taken for a decision")
         if decision.orders or decision.cited_memories:
             raise _broken(name, step, "a failure carries orders or citations")
-        if len(step.model_calls) != 2 or decision.failure.attempts != 2:
-            raise _broken(name, step, f"a bad reply led to {len(step.model_calls)} calls, 2 expected")
+        for stage, calls in Counter(call.stage for call in step.model_calls).items():
+            if calls != 2:
+                raise _broken(name, step, f"a bad reply led to {calls} calls of {stage}, 2 expected")
+        attempts = decision.failure.attempts
+        if attempts != 2:
+            raise _broken(name, step, f"its failure tells of {attempts} attempts, 2 expected")
         if kept or said:
             raise _broken(name, step, "a failure was stored in memory")
 

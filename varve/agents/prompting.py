@@ -139,17 +139,20 @@ class Page:
         self.ids: dict[str, str] = {}
         self.cut_items = 0
 
-    def memory_line(self, record: MemoryRecord, memory_id: str | None = None) -> str | None:
+    def memory_line(
+        self, record: MemoryRecord, memory_id: str | None = None, *, max_tokens: int | None = None
+    ) -> str | None:
         """A memory as one line; None where no label is left for it.
 
         Args:
             memory_id: how a decision cites it, where that is not the record's own id.
+            max_tokens: what it is cut to, where that is not the page's length of memories.
         """
         label = self._label(memory_id or record.id)
         if label is None:
             return None
         day = record.event_time.date().isoformat()
-        return self.line(label, day, record.kind, record.text, self._memory_tokens)
+        return self.line(label, day, record.kind, record.text, max_tokens or self._memory_tokens)
 
     def memory_lines(self, records: Sequence[MemoryRecord]) -> list[str]:
         """Memories as lines, as many as there are labels for."""

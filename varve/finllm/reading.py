@@ -17,14 +17,27 @@ from varve.config import FrozenConfig
 from varve.finllm.lexicon import sentiment
 
 _SECTION = re.compile(r"^<<<([A-Z0-9_]+)\n(.*?)^\1>>>$", re.DOTALL | re.MULTILINE)
-_ITEM = re.compile(r"^(M\d+|-) \| (\d{4}-\d\d-\d\d) \| (\S+) \| (.+)$", re.MULTILINE)
+_ITEM = re.compile(r"^([MN]\d+|-) \| (\d{4}-\d\d-\d\d) \| (\S+) \| (.+)$", re.MULTILINE)
 _SESSION = re.compile(r"^Session: (\d{4}-\d\d-\d\d)", re.MULTILINE)
 _TICKER = re.compile(r"^Ticker: (\S+)", re.MULTILINE)
 _CLOSES = re.compile(r"^closes \([^)\n]*oldest first\): ([0-9.,e+ -]+)$", re.MULTILINE | re.IGNORECASE)
 _MOVED = re.compile(r"^Outcome: .* moved ([+-]\d+\.\d+) %", re.MULTILINE)
 _REWARD = re.compile(r": (BUY|SELL|HOLD|FLAT) was followed by .* reward ([+-]\d+\.\d+) %")
 _HEADLINE = re.compile(r"^(news|10-Q|10-K): (.+)$", re.MULTILINE)
-_REFLECTIONS, _REPORTS = ("rationale", "outcome", "lesson"), ("10-Q", "10-K")
+_SIGNAL = re.compile(r"^(\S+) \| (BUY|SELL|HOLD) \| ", re.MULTILINE)
+_MOVE = re.compile(r"^- \d+ sessions?: (?:([+-]\d+\.\d+) %|unknown)$", re.MULTILINE)
+_DECISION = re.compile(
+    r"^(\d{4}-\d\d-\d\d) \| (BUY|SELL|HOLD|FLAT) \| .*? \| price since (?:([+-]\d+\.\d+) %|unknown) \|",
+    re.MULTILINE,
+)
+_PROFILE = re.compile(r"^Profile: (\w+)$", re.MULTILINE)
+_REFLECTIONS = ("rationale", "outcome", "lesson", "low_reflection", "high_reflection")
+_REPORTS = ("10-Q", "10-K")
+_AVERSE = ("risk_averse", "conservative")
+_SIGNAL_SECTIONS = ("SIGNAL", "SIGNALS")
+SIGNAL_WEIGHT = 0.1
+"""What the signal of a trading strategy counts, where a prompt or a tool shows it."""
+STRATEGIES_ASKED = ("strategy_macd", "strategy_zscore")
 _SAME_CHARS = 200
 
 
@@ -59,16 +72,27 @@ class Item(NamedTuple):
     text: str
 
 
+class Past(NamedTuple):
+    """A decision of one's own that a prompt tells of; ``since`` is what the price has done, a fraction."""
+
+    day: str
+    action: str
+    since: float | None
+
+
 @dataclass
 class Page:
     """What a prompt says."""
 
     ticker: str = ""
     session: date | None = None
-    averse: bool = False
+    profile: str = ""
     closes: tuple[float, ...] = ()
     outcome: float | None = None
+    moves: tuple[float | None, ...] = ()
+    decisions: list[Past] = field(default_factory=list)
     items: list[Item] = field(default_factory=list)
+    signals: dict[str, str] = field(default_factory=dict)
     asked: bool = False
 
 
@@ -92,7 +116,8 @@ def read(messages: Sequence[BaseMessage]) -> Page:
         elif isinstance(message, ToolMessage):
             page.asked = True
         elif not isinstance(message, AIMessage):
-            page.averse = "Profile: risk_averse" in text
+            profile = _PROFILE.search(text)
+            page.profile = profile.group(1) if profile else ""
             continue
         if isinstance(message, HumanMessage | ToolMessage):
             _read_items(text, page, seen)
@@ -103,8 +128,9 @@ def judge(page: Page) -> Judgement:
     """Score, action and confidence of a page."""
     news, reports = news_score(page), _reports(page)
     trend = _trend_weight(page) * _trend(page.closes)
-    score = news + reports + trend + _outcomes(page)
-    buy_above, sell_below = (RULE.late, RULE.early) if page.averse else (RULE.early, RULE.late)
+    signals = _signals(page)
+    score = news + reports + trend + _outcomes(page) + signals
+    buy_above, sell_below = _thresholds(page.profile)
     if score > buy_above:
         action = "BUY"
     elif score < -sell_below:
@@ -114,7 +140,9 @@ def judge(page: Page) -> Judgement:
     confidence = 5 * round(min(95.0, 50.0 + 15.0 * abs(score)) / 5)
     if action == "HOLD":
         confidence = 5 * round(max(50.0, 80.0 - 30.0 * abs(score)) / 5)
-    words = f"News {news:+.2f}, reports {reports:+.2f}, trend {trend:+.2f}: {score:+.2f} in all, so {action}."
+    parts = f"News {news:+.2f}, reports {reports:+.2f}, trend {trend:+.2f}"
+    parts += f", signals {signals:+.2f}" if page.signals else ""
+    words = f"{parts}: {score:+.2f} in all, so {action}."
     agreeing_items = agreeing(page, score)
     if agreeing_items:
         words += f" Foremost: {agreeing_items[0].text}"
@@ -123,7 +151,7 @@ def judge(page: Page) -> Judgement:
 
 def agreeing(page: Page, direction: float) -> list[Item]:
     """News and reports that lean the way of ``direction``, the weightiest first."""
-    weighed = [(item, _weight(item, page) * _lean(item)) for item in page.items]
+    weighed = [(item, _weight(item, page) * lean(item)) for item in page.items]
     fitting = [(item, weight) for item, weight in weighed if weight * direction > 0]
     fitting.sort(key=lambda pair: -abs(pair[1]))
     return [item for item, _ in fitting]
@@ -133,7 +161,7 @@ def questions(page: Page, tools: Collection[str]) -> list[tuple[str, dict[str, A
     """What to ask before deciding: more news where few lines lean, memory and prices where they differ."""
     if page.asked:
         return []
-    weighed = [_weight(item, page) * _lean(item) for item in page.items if item.kind == "news"]
+    weighed = [_weight(item, page) * lean(item) for item in page.items if item.kind == "news"]
     leans = [weight for weight in weighed if weight]
     if len(leans) < RULE.few_items:
         asked: list[tuple[str, dict[str, Any]]] = [("news", {"days": RULE.oldest_news_days})]
@@ -145,20 +173,35 @@ def questions(page: Page, tools: Collection[str]) -> list[tuple[str, dict[str, A
             ("price_history", {"days": 20}),
         ]
     else:
-        return []
+        asked = []
+    asked += [(name, {}) for name in STRATEGIES_ASKED]
     return [call for call in asked if call[0] in tools]
 
 
 def news_score(page: Page) -> float:
     """Sum of decayed sentiment over the news lines."""
-    return sum(_weight(item, page) * _lean(item) for item in page.items if item.kind == "news")
+    return sum(_weight(item, page) * lean(item) for item in page.items if item.kind == "news")
 
 
 def _reports(page: Page) -> float:
-    return sum(_weight(item, page) * _lean(item) for item in page.items if item.kind in _REPORTS)
+    return sum(_weight(item, page) * lean(item) for item in page.items if item.kind in _REPORTS)
 
 
-def _lean(item: Item) -> float:
+def _signals(page: Page) -> float:
+    votes = [(action == "BUY") - (action == "SELL") for action in page.signals.values()]
+    return SIGNAL_WEIGHT * sum(votes)
+
+
+def _thresholds(profile: str) -> tuple[float, float]:
+    """Above which score it buys, and below minus which it sells."""
+    if profile == "neutral":
+        middle = (RULE.early + RULE.late) / 2
+        return middle, middle
+    return (RULE.late, RULE.early) if profile in _AVERSE else (RULE.early, RULE.late)
+
+
+def lean(item: Item) -> float:
+    """Which way a line leans, −1 to 1; reflections lean to neither side."""
     return 0.0 if item.kind in _REFLECTIONS else sentiment(item.text)
 
 
@@ -183,7 +226,7 @@ def _trend(closes: tuple[float, ...]) -> float:
 
 def _trend_weight(page: Page) -> float:
     """Where no news line leans either way, the trend is all there is to go by."""
-    leaning = any(item.kind == "news" and _weight(item, page) and _lean(item) for item in page.items)
+    leaning = any(item.kind == "news" and _weight(item, page) and lean(item) for item in page.items)
     return RULE.momentum_weight if leaning else RULE.momentum_weight_without_news
 
 
@@ -212,11 +255,17 @@ def _read_day(text: str, page: Page) -> None:
         page.closes = tuple(_numbers(closes.group(1)))
     if moved:
         page.outcome = float(moved.group(1)) / 100
+    page.moves = tuple(_share(given) for given in _MOVE.findall(text)) or page.moves
 
 
 def _read_items(text: str, page: Page, seen: set[str]) -> None:
     sections = _SECTION.findall(text)
-    for _, body in sections:
+    for name, body in sections:
+        if name in _SIGNAL_SECTIONS:
+            page.signals.update(_SIGNAL.findall(body))
+        if name == "DECISIONS":
+            told = _DECISION.findall(body)
+            page.decisions = [Past(day, action, _share(since)) for day, action, since in told]
         for line in _ITEM.findall(body):
             item = _item(line)
             # The same document may be cut to another length elsewhere.
@@ -240,6 +289,10 @@ def _day(text: str) -> date | None:
         return date.fromisoformat(text)
     except ValueError:
         return None
+
+
+def _share(percent: str) -> float | None:
+    return float(percent) / 100 if percent else None
 
 
 def _numbers(text: str) -> list[float]:

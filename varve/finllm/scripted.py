@@ -12,14 +12,15 @@ The rule, from the text of the prompt alone:
    counts 0.6; where no news line leans either way, 1.2.
 3. The last five outcomes shown count 0.05 each, for the sign of their reward in the direction of their
    action.
-4. BUY where the sum is above 0.5, SELL where it is below −0.8, else HOLD; with a risk-averse profile
-   above 0.8 and below −0.5.
-5. Where fewer than eight fresh news lines lean to a side it first asks ``news`` for the last 16 days;
-   where they lean both ways and nearly cancel it first asks ``recall_memory`` and ``price_history``. One
-   round, and only where these tools are bound.
+4. BUY where the sum is above 0.5, SELL where it is below −0.8, else HOLD; with a risk-averse or
+   conservative profile above 0.8 and below −0.5, with a neutral one 0.65 both ways.
+5. Signals of trading strategies that are shown, or that tools told, count 0.1 each, BUY up and SELL down.
+6. Where fewer than eight fresh news lines lean to a side it first asks ``news`` for the last 16 days;
+   where they lean both ways and nearly cancel it first asks ``recall_memory`` and ``price_history``; and
+   the MACD and z-score strategies. One round, and only where these tools are bound.
 
-A warm-up lesson is answered with the lines whose sentiment agrees with the outcome. With neither
-``decide`` nor ``explain`` bound it says in a sentence what it would do.
+A warm-up lesson is answered with the lines whose sentiment agrees with the outcome; the stages of FinAgent
+as :mod:`varve.finllm.scripted_stages` tells. With none of these bound it says in a sentence what it would do.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from varve.config import canonical_json
 from varve.errors import UsageError
-from varve.finllm import lexicon, reading
+from varve.finllm import lexicon, reading, scripted_stages
 
 VERSION = 1
 MAX_CITED = 5
@@ -80,11 +81,14 @@ class ScriptedModel(BaseChatModel):
     ) -> ChatResult:
         names = {tool["function"]["name"] for tool in kwargs.get("tools") or ()}
         page = reading.read(messages)
+        stage = next((name for name in scripted_stages.ANSWERS if name in names), None)
         if "explain" in names:
             reply = _call("explain", _explanation(page))
         elif "decide" in names:
             calls = reading.questions(page, names)
             reply = calls_message(calls) if calls else _call("decide", _decision(page))
+        elif stage is not None:
+            reply = _call(stage, scripted_stages.ANSWERS[stage](page))
         else:
             reply = AIMessage(_decision(page)["rationale"])
         reply.usage_metadata = _usage(messages, reply)

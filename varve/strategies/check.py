@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +41,14 @@ COST_RATE = 0.0005
 
 @dataclass(frozen=True)
 class CheckedStep:
-    """One lesson or decision of a check, and what it left in the trace (timings set to 0)."""
+    """One lesson or decision of a check, and what it left in the trace (timings set to 0).
+
+    ``observation`` is the decision's, or the past day of a lesson; ``now`` is the instant at which it was
+    made, later than that for a lesson.
+    """
 
     observation: Observation
+    now: datetime
     decision: Decision
     model_calls: tuple[ModelCall, ...]
     memory_events: tuple[MemoryEvent, ...]
@@ -200,7 +205,7 @@ class _Course:
             closes = self.data.bars.close
             change = float(closes[index + HORIZON_SESSIONS] / closes[index + 1]) - 1.0
             lesson = Lesson(past, present, change, COST_RATE)
-            steps.append(self._told(past, partial(self.trader.warm_up, lesson)))
+            steps.append(self._told(past, partial(self.trader.warm_up, lesson), lesson.available_at))
             if steps[-1].decision.orders:
                 raise _broken(self.name, steps[-1], "a lesson gave orders")
         return steps
@@ -254,12 +259,15 @@ class _Course:
             cited_memories=decision.cited_memories,
         )
 
-    def _told(self, observation: Observation, act: Callable[[], Decision]) -> CheckedStep:
+    def _told(
+        self, observation: Observation, act: Callable[[], Decision], now: datetime | None = None
+    ) -> CheckedStep:
         """Let the trader act and note everything; the observation must come out as it went in."""
         before = _fingerprint(observation)
         decision = act()
         calls, events = self.trace.drain()
-        step = CheckedStep(observation, decision, tuple(replace(c, seconds=0.0) for c in calls), events)
+        told = tuple(replace(call, seconds=0.0) for call in calls)
+        step = CheckedStep(observation, now or observation.decision_at, decision, told, events)
         if _fingerprint(observation) != before:
             raise _broken(self.name, step, "it changed the observation")
         return step

@@ -1,1 +1,8 @@
-"""FinAgent after arXiv 2402.18485: charts, reflections, tools."""
+"""The FinAgent agent."""
+
+from __future__ import annotations
+
+from varve.agents.finagent.agent import FinAgent
+from varve.agents.finagent.config import FinAgentConfig
+
+__all__ = ["FinAgent", "FinAgentConfig"]

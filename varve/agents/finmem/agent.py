@@ -38,6 +38,7 @@ class _Made(NamedTuple):
     session: str
     action: Action
     rationale: str
+    scored: bool = False
 
 
 class FinMem(Agent):
@@ -106,8 +107,10 @@ class FinMem(Agent):
     def learn(self, outcome: Outcome) -> None:
         """Credit what the decision cited by the sign of its reward, and note the outcome beside it."""
         made = self._made.pop(outcome.step, None)
-        if outcome.position:
-            self.memory.credit(outcome.cited_memories, outcome.reward, outcome.available_at)
+        if outcome.position and outcome.cited_memories:
+            # Where the actions were weighed, all that was shown is cited and shares one credit.
+            share = 1 / len(outcome.cited_memories) if made is not None and made.scored else 1.0
+            self.memory.credit(outcome.cited_memories, outcome.reward, outcome.available_at, share=share)
         if made is None:
             return
         text = render(
@@ -205,7 +208,7 @@ class FinMem(Agent):
             rationale=rationale,
         )
         memory_id = self._reflect(text, "rationale", event_time=at, at=at, links=cited)
-        self._made[observation.step] = _Made(memory_id, session, reply.action, rationale)
+        self._made[observation.step] = _Made(memory_id, session, reply.action, rationale, reply.scored)
 
     def _reflect(
         self, text: str, kind: str, *, event_time: datetime, at: datetime, links: tuple[str, ...]

@@ -1,0 +1,139 @@
+"""FinAgent: market intelligence, two reflections and tools (arXiv 2402.18485); see ``docs/finagent.md``."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from langchain_core.messages import SystemMessage
+
+from varve.agents.agent import Agent
+from varve.agents.finagent.charts import Held, held_at
+from varve.agents.finagent.config import FinAgentConfig
+from varve.agents.finagent.day import Day, Reflection
+from varve.agents.finagent.decision import Deciding
+from varve.agents.finagent.intelligence import Intelligence, PastIntelligence
+from varve.agents.finagent.reflections import HighReflection, LowReflection, Made
+from varve.agents.finagent.tools import signal_sources
+from varve.agents.prompting import Prompts, market_values, trading_values
+from varve.finllm.session import ModelSession
+from varve.finllm.vision import sees
+from varve.market.observation import Observation
+from varve.strategies.base import Lesson, RunContext
+from varve.types import Decision, Failure, Intent, Outcome
+
+
+class FinAgent(Agent):
+    """An agent that sums up news, reflects on prices and on its own decisions, asks tools, and decides."""
+
+    name: ClassVar[str] = "finagent"
+    Config = FinAgentConfig
+    allows_warm_up: ClassVar[bool] = True
+    prompts: ClassVar[Prompts] = Prompts("varve.agents.finagent")
+
+    def begin(self, context: RunContext) -> None:
+        """A run starts with three empty memories, or with what its snapshot holds.
+
+        Raises:
+            UsageError: if the run has no model, the snapshot is of another agent or embedder, or a
+                strategy tells no signal.
+        """
+        super().begin(context)
+        config: FinAgentConfig = self.config
+        self.intelligence = self.open_memory("market_intelligence")
+        self.low = self.open_memory("low_reflection")
+        self.high = self.open_memory("high_reflection")
+        self.signals = signal_sources(config.strategies) if config.has("tools") else {}
+        self.system = SystemMessage(
+            self.prompts.render(
+                "system", profile_file=f"profile_{config.profile}.j2", **trading_values(context)
+            )
+        )
+        self.blind_because = "" if config.has("vision") else "vision is switched off"
+        self.sees = config.has("vision") and context.model is not None and sees(context.model)
+        self._intelligence, self._past = Intelligence(self), PastIntelligence(self)
+        self._stages = (self._intelligence, self._past, LowReflection(self), HighReflection(self))
+        self._deciding = Deciding(self)
+        self.made: dict[int, Made] = {}
+        self.held: list[Held] = []
+        self.last_low: Reflection | None = None
+        self.last_high: Reflection | None = None
+
+    @property
+    def session(self) -> ModelSession:
+        """Calls the model."""
+        return self._session
+
+    def go_blind(self, because: str) -> None:
+        """From here on charts are given as tables."""
+        self.sees, self.blind_because = False, because
+
+    def warm_up(self, lesson: Lesson) -> Decision:
+        """Take in a day and reflect on the moves that ended with it; nothing is decided.
+
+        The day is the present one: its news, and moves up to its own close.
+
+        Raises:
+            ModelTransportError: if the model cannot be reached.
+        """
+        day, first_call = self._begin_day(lesson.present), self.calls_so_far
+        for stage in self._stages[:3]:
+            stage.run(day)
+            if stage is self._past:
+                self._intelligence.keep(day)
+        self.close_day(lesson.available_at)
+        done = any(note.state == "done" for note in day.notes)
+        return Decision(
+            rationale=day.low.text if day.low else "",
+            usage=self.usage_since(first_call),
+            # A day of which nothing was learned; one failed stage of several is noted and no more.
+            failure=day.failures[-1] if day.failures and not done else None,
+            stages=tuple(day.notes),
+        )
+
+    def learn(self, outcome: Outcome) -> None:
+        """Note the outcome beside its decision, for the next review."""
+        made = self.made.get(outcome.step)
+        if made is not None:
+            made.outcome = outcome
+
+    def decide(self, observation: Observation) -> Decision:
+        """Sum up, recall, reflect, ask, decide.
+
+        Raises:
+            ModelTransportError: if the model cannot be reached; nothing of the day is decided then.
+        """
+        first_call = self.calls_so_far
+        self.held.append(held_at(observation))
+        day = self._begin_day(observation)
+        for stage in self._stages:
+            stage.run(day)
+            if stage is self._past:
+                # Only now, so that a day's own news is no answer to its own queries.
+                self._intelligence.keep(day)
+        reply = self._deciding.decide(day)
+        self.close_day(observation.decision_at)
+        usage, notes = self.usage_since(first_call), tuple(day.notes)
+        if isinstance(reply, Failure):
+            return Decision(failure=reply, tool_calls=day.tool_calls, usage=usage, stages=notes)
+        rationale = day.page.plain(reply.rationale)
+        self.made[observation.step] = Made(
+            observation.session, reply.action, reply.confidence, observation.position, rationale
+        )
+        return Decision(
+            orders=(Intent(observation.instrument, reply.action),),
+            confidence=reply.confidence,
+            rationale=rationale,
+            cited_memories=day.page.cited(reply.cited_memories),
+            tool_calls=day.tool_calls,
+            usage=usage,
+            stages=notes,
+        )
+
+    def _begin_day(self, observation: Observation) -> Day:
+        config: FinAgentConfig = self.config
+        return Day(
+            observation=observation,
+            page=self.page(config.labels),
+            market=market_values(observation, config.closes_shown),
+            now_reflecting=observation.step % config.reflect_every_sessions == 0,
+        )
