@@ -43,7 +43,9 @@ def resample(returns: Floats, *, draws: int = DRAWS, seed: int = 0) -> Resampled
 
     if len(returns) < MIN_SESSIONS or float(returns.var()) <= 1e-18:
         return None
-    best = float(optimal_block_length(returns)["stationary"].iloc[0])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # Sessions that stand still for a while have no autocorrelation; the choice is then not finite.
+        best = float(optimal_block_length(returns)["stationary"].iloc[0])
     block = min(max(1, math.ceil(best)), len(returns)) if math.isfinite(best) else 1
     drawn = StationaryBootstrap(block, np.asarray(returns, float), seed=seed).apply(_figures, draws)
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)

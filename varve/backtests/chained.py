@@ -167,7 +167,7 @@ def _object(text: str) -> Line | None:
     try:
         value = json.loads(text)
         canonical_json(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 

@@ -27,7 +27,6 @@ from varve.errors import UsageError
 from varve.market.data import Floats
 from varve.types import Action
 
-
 _FINAGENT = ("annual_return", "sharpe", "max_drawdown")
 
 
