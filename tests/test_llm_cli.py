@@ -74,3 +74,58 @@ def test_after_cutoff_refuses_what_it_cannot_keep(backtest, stored, name, end, w
     assert code == 2
     for word in words:
         assert word in err
+
+
+def test_the_doctor_tells_the_device_reads_every_family_and_tries_the_model(backtest):
+    code, out, err = backtest("llm", "doctor", "--llm", "scripted")
+    assert code == 0, err
+    assert "cpu" in out or "cuda" in out
+    for family in ("hermes", "llama3", "mistral", "plain"):
+        assert f"{family:<7} read" in out
+    assert "round trip" in out
+    assert "0 of 4" in out
+
+
+def test_the_doctor_says_so_when_a_model_answers_nonsense(backtest):
+    with FakeModelServer(["nonsense"]) as server:
+        code, out, _ = backtest("llm", "doctor", "--llm", f"openai:x@{server.base_url}")
+    assert code == 4
+    assert "no decision" in out
+
+
+def test_bench_measures_a_random_model_beside_the_devices_limits(backtest, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    shape = ("--shape", "3m", "--random", "--batch", 1, "--batch", 2, "--context", 32)
+    code, out, err = backtest("llm", "bench", *shape)
+    assert code == 0, err
+    assert "3,148,608 parameters" in out
+    assert "GB/s copied" in out
+    assert out.count("90%") >= 2
+    assert "in lockstep of 2" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), ["--shape", "--random"]),
+        (("--shape", "3m"), ["--random"]),
+        (("--shape", "9b", "--random"), ["9b", "8b"]),
+        (("--llm", "scripted"), ["scripted", "hf:"]),
+    ],
+)
+def test_bench_says_what_it_needs(backtest, options, words):
+    code, _, err = backtest("llm", "bench", *options)
+    assert code == 2
+    for word in words:
+        assert word in err
+
+
+def test_a_shape_too_big_is_refused_before_it_is_made(monkeypatch):
+    from varve.errors import ModelError
+    from varve.finllm import engine_load
+    from varve.finllm.random_model import make_random, parameters_of
+
+    monkeypatch.setattr(engine_load, "free_bytes", lambda device: 2**30)
+    assert parameters_of("8b") == 8_190_735_360
+    with pytest.raises(ModelError, match=r"36\.6 GiB, 1\.0 GiB"):
+        make_random("8b", "cpu")

@@ -26,6 +26,32 @@ def llm_models(
         print_models()
 
 
+@llm_app.command("doctor")
+def llm_doctor(
+    llm: Annotated[str | None, typer.Option(help="A model to try, as for: backtest run --llm")] = None,
+) -> None:
+    """Say what is installed, on what device, and whether a model answers, the same each time."""
+    from varve.backtests.llm_measure import doctor
+
+    if not doctor(llm):
+        raise typer.Exit(4)
+
+
+@llm_app.command("bench")
+def llm_bench(
+    llm: Annotated[str | None, typer.Option(help="A model of this process: nano, or hf:FOLDER")] = None,
+    shape: Annotated[str | None, typer.Option(help="3m, 0.6b or 8b, with --random.")] = None,
+    random: Annotated[bool, typer.Option("--random", help="Random numbers in that shape.")] = False,
+    batch: Annotated[list[int] | None, typer.Option(min=1, help="Requests together; repeat it.")] = None,
+    context: Annotated[list[int] | None, typer.Option(min=16, help="Tokens of a prompt.")] = None,
+) -> None:
+    """Measure tokens and decisions per second beside what the device allows."""
+    from varve.backtests.llm_measure import bench
+
+    batches, contexts = batch or [1, 8, 32], context or [512]
+    bench(llm=llm, shape=shape, random=random, batches=batches, contexts=contexts)
+
+
 @llm_app.command("serve-recipe")
 def llm_serve_recipe(
     model: Annotated[str, typer.Argument(help="A model's name or folder, for example Qwen/Qwen3-8B.")],

@@ -12,14 +12,14 @@ from varve.config import home
 from varve.finllm.catalogue import USER_FILE, ModelCard, card_of, cards
 
 _WIDE = 76
-_PARSERS = {"qwen": "hermes", "llama": "llama3_json", "mistral": "mistral", "harmony": "openai"}
+_PARSERS = {"hermes": "hermes", "llama3": "llama3_json", "mistral": "mistral", "harmony": "openai"}
 """vLLM's tool-call parser of each form of tool calls."""
 
 _EXAMPLE = """\
 ["my-org/my-model"]
 licence = "Apache-2.0"
 parameters_b = 7.0
-template = "qwen"
+template = "hermes"
 knowledge_cutoff = 2024-06-30
 release_date = 2024-10-01
 """
@@ -36,12 +36,13 @@ def print_models() -> None:
         size = ABSENT if card.parameters_b is None else f"{card.parameters_b:g} B"
         middle = (card.licence, size) if wide else ()
         released = ABSENT if card.release_date is None else f"{card.release_date}"
-        table.add_row(name, *middle, card.template, _until(card), released)
+        table.add_row(name, *middle, card.template, told_until(card), released)
     console.print(table)
     console.print(f"your own: {home() / USER_FILE} (backtest llm models --example)", soft_wrap=True)
 
 
-def _until(card: ModelCard) -> str:
+def told_until(card: ModelCard) -> str:
+    """Until when a model knows the world, in words."""
     if not card.knows_the_world:
         return "no world"
     if card.knowledge_cutoff is not None:
