@@ -101,7 +101,16 @@ def run(
             "guidance or vision. May be given again.",
         ),
     ] = None,
-    llm: Annotated[str | None, typer.Option(help="scripted, or openai:MODEL@BASE_URL.")] = None,
+    llm: Annotated[
+        str | None, typer.Option(help="scripted, hf:FOLDER[+ADAPTER], or openai:MODEL@BASE_URL.")
+    ] = None,
+    decide: Annotated[
+        str | None, typer.Option(help="generate, or score: weigh the actions (models of this process).")
+    ] = None,
+    abstain_below: Annotated[
+        int | None, typer.Option(help="Percent that the likeliest action needs in score mode.")
+    ] = None,
+    abstain_as: Annotated[str | None, typer.Option(help="What an abstention becomes: HOLD or FLAT.")] = None,
     embedder: Annotated[str | None, typer.Option(help="See: backtest list embedders")] = None,
     data: Annotated[
         str | None, typer.Option(help="auto, store or sample; auto takes stored data where it has some.")
@@ -154,7 +163,9 @@ def run(
 
     given = {
         "agent": agent, "ticker": ticker, "start": _day(start), "end": _day(end),
-        "warmup_start": _day(warmup_start), "llm": llm, "embedder": embedder, "data": data, "world": world,
+        "warmup_start": _day(warmup_start), "llm": llm, "decide": decide,
+        "abstain_below": abstain_below, "abstain_as": abstain_as,
+        "embedder": embedder, "data": data, "world": world,
         "world_seed": world_seed, "news": news, "seed": seed, "sizer": sizer, "costs": costs,
         "initial_cash": cash, "fill": fill, "horizon_sessions": horizon,
         "memory": memory, "allow_future_memory": allow_future_memory, "after_cutoff": after_cutoff,

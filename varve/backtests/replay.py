@@ -169,11 +169,19 @@ def check_settings(manifest: Mapping[str, Any], given: Mapping[str, Any]) -> Non
 
 
 def _same_model(manifest: Mapping[str, Any]) -> Any:
-    from varve.finllm.models import model_identity, open_model
+    from varve.finllm.models import deciding, model_identity, open_model
 
     if manifest["model"] is None:
         return None
-    model = open_model(manifest["config"]["llm"], seed=manifest["seed"])
+    config = manifest["config"]
+    model = open_model(config["llm"], seed=manifest["seed"])
+    # Runs of older versions do not name these.
+    model = deciding(
+        model,
+        config.get("decide", "generate"),
+        config.get("abstain_below", 0),
+        config.get("abstain_as", "HOLD"),
+    )
     then, now = manifest["model"], model_identity(model)
     found = first_difference(then["settings"], now["settings"]) or first_difference(then, now)
     if found:

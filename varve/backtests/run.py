@@ -84,7 +84,7 @@ def prepare(config: RunConfig) -> Prepared:
     Raises:
         VarveError: naming what was given, what was expected and what mends it.
     """
-    from varve.finllm.models import open_model
+    from varve.finllm.models import deciding, open_model
     from varve.market.select import load_market
     from varve.memory.embedders import get_embedder
 
@@ -94,6 +94,8 @@ def prepare(config: RunConfig) -> Prepared:
     get_sizer(config.sizer)
     get_embedder(config.embedder)
     model = open_model(config.llm, seed=config.seed) if trader_class.needs_model else None
+    if model is not None:
+        model = deciding(model, config.decide, config.abstain_below, config.abstain_as)
     loaded = load_market(
         config.ticker,
         mode=config.data,

@@ -25,6 +25,8 @@ class RunConfig(FrozenConfig):
     the close that the agent has already read: an ablation, never a result. ``memory`` is the id of the
     snapshot that the agent's memory begins with; ``allow_future_memory`` lets it know what happens in
     the run: an ablation, never a result. ``after_cutoff`` moves the start behind what the model can know.
+    ``decide="score"`` weighs the actions instead of writing one (models of this process alone); an action
+    less likely than ``abstain_below`` percent is an abstention, which becomes ``abstain_as``.
     """
 
     agent: str = "finmem"
@@ -37,6 +39,9 @@ class RunConfig(FrozenConfig):
     world_seed: int = 0
     news: bool = True
     llm: str = "scripted"
+    decide: Literal["generate", "score"] = "generate"
+    abstain_below: int = Field(default=0, ge=0, le=100)
+    abstain_as: Literal["HOLD", "FLAT"] = "HOLD"
     embedder: str = "hashing"
     seed: int = Field(default=0, ge=0)
     sizer: str = "all_in"

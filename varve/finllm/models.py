@@ -44,6 +44,27 @@ def open_model(spec: str, *, seed: int = 0) -> BaseChatModel:
     return made
 
 
+def deciding(model: BaseChatModel, decide: str, abstain_below: int, abstain_as: str) -> BaseChatModel:
+    """The model in the way that a run decides: ``generate`` as it is, ``score`` weighing the actions.
+
+    Models that can weigh have a method ``with_scoring``.
+
+    Raises:
+        UsageError: if the model cannot be asked for probabilities.
+    """
+    if decide == "generate":
+        return model
+    scoring = getattr(model, "with_scoring", None)
+    if scoring is None:
+        raise UsageError(
+            f"model {model.name or type(model).__name__!r} cannot score: its probabilities are out of reach",
+            mend="use --decide generate, or a model of this process: --llm hf:FOLDER",
+        )
+    made = scoring(abstain_below=abstain_below, abstain_as=abstain_as)
+    assert isinstance(made, BaseChatModel)
+    return made
+
+
 def model_identity(model: BaseChatModel) -> dict[str, Any]:
     """What the run record says about a model: name, settings, their SHA-256.
 
