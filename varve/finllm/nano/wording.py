@@ -27,6 +27,10 @@ _HELD = {
 }  # fmt: skip
 
 
+MORE_SHARE = 0.35
+"""Share of training's lines from lists that no held-out row draws from."""
+
+
 @cache
 def wording() -> dict[str, list[str]]:
     """The lists of ``wording.toml``."""
@@ -88,7 +92,9 @@ def headline(rng: Random, subject: Subject, tone: Tone, split: Split) -> str:
     """One line of that tone."""
     held = split == "wording"
     draw = rng.random()
-    if draw < 0.28:
+    if split == "train" and rng.random() < MORE_SHARE:
+        text = _more(rng, tone)
+    elif draw < 0.28:
         text = rng.choice(_part(_WORLD[tone], "world", held))
     elif tone == "plain":
         text = "{c} " + rng.choice(_part("neutral", "phrase", held))
@@ -105,6 +111,27 @@ def headline(rng: Random, subject: Subject, tone: Tone, split: Split) -> str:
     if rng.random() < 0.15:
         text += rng.choice(wording()["after"])
     return fill(rng, subject, text)
+
+
+def _more(rng: Random, tone: Tone) -> str:
+    """From the lists that are for training alone, and at times only words of a tone."""
+    lists = wording()
+    if tone == "mixed":
+        parts = [rng.choice(lists["more_positive"]), rng.choice(lists["more_negative"])]
+        rng.shuffle(parts)
+        return "{c} " + rng.choice((" but ", " yet ", " while it ", ", though it ", "; also ")).join(parts)
+    if tone != "plain" and rng.random() < 0.2:
+        words = _lexicon()[_WORLD[tone]]
+        frame = rng.choice(lists["word_frames"])
+        return frame.replace("{w}", rng.choice(words)).replace("{w2}", rng.choice(words))
+    return "{c} " + rng.choice(lists["more_" + _WORLD[tone]])
+
+
+@cache
+def _lexicon() -> dict[str, list[str]]:
+    """The scripted model's word list."""
+    text = resources.files("varve.finllm").joinpath("lexicon.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
 
 
 def filing(rng: Random, subject: Subject, form: str, tone: Tone, split: Split) -> str:
