@@ -1,13 +1,16 @@
 """Properties of layered memory over random stores, times, tiers and weights."""
 
 import itertools
+import math
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory_helpers import TableEmbedder, brute_force, day, make
+from memory_helpers import MENDED, TableEmbedder, brute_force, day, make, put
 
+from varve.clock import parse_iso, to_ns
 from varve.memory import LayeredMemory, NewMemory
+from varve.memory.columns import DAY_NS
 from varve.memory.config import PRESETS, TIERS
 from varve.types import Trace
 
@@ -101,12 +104,50 @@ def test_score_parts_only_fall_with_time(fact, preset, days):
     seen = []
     for n in sorted(days):
         for hits in memory.recall("the query", day(fact[3] + n), 1).values():
-            seen += [(hit.recency, hit.importance, hit.similarity) for hit in hits]
+            seen += [(hit.recency, hit.importance, hit.score, hit.similarity) for hit in hits]
     assert len(seen) == len(days)
     for before, after in itertools.pairwise(seen):
-        assert after[0] <= before[0]
-        assert after[1] <= before[1]
-        assert after[2] == before[2]
+        assert all(later <= earlier for later, earlier in zip(after[:3], before[:3], strict=True))
+        assert after[3] == before[3]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(MENDED),
+    st.sampled_from(TIERS),
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 100)), min_size=1, max_size=12),
+    st.lists(st.floats(0, 2), max_size=12),
+)
+def test_no_tier_empties_within_two_of_its_taus_by_decay_alone(preset, tier, stored, closes):
+    memory = make(preset, importance="judged")
+    for number, (at, importance) in enumerate(stored):
+        put(memory, f"text {number}", at=at, tier=tier, now=0, importance=float(importance))
+    tau = memory.config.tier(tier).tau_days
+    first = min(at for at, _ in stored)
+    for taus in sorted(closes):
+        assert memory.close_session(day(first + taus * tau)) == ((), (), ())
+    assert memory.sizes()[tier] == len(stored)
+    last = max(at for at, _ in stored)
+    found = memory.recall("the query", day(last + 2 * tau), len(stored), tier)
+    assert len(found[tier]) == len(stored)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(sorted(PRESETS)), facts)
+def test_a_memory_that_nobody_credits_never_changes_its_tier_and_goes_by_its_age_or_importance(preset, fact):
+    trace = Trace()
+    memory = make(preset, importance="judged", trace=trace)
+    memory.add_many([_item(fact)], now=day(0))
+    tier = memory.config.tier(fact[1])
+    for taus in (0.5, 1.0, 2.0, 2.9, 3.1):
+        memory.close_session(day(fact[3] + taus * tier.tau_days))
+    moved = [event for event in trace.memory_events if event.kind in ("promoted", "demoted")]
+    (purged,) = [event for event in trace.memory_events if event.kind == "purged"]
+    assert moved == []
+    if preset == "finmem-paper":
+        assert purged.data["reason"] in ("age", "importance")
+    else:
+        assert purged.data["reason"] == "age"
 
 
 actions = st.one_of(
@@ -126,11 +167,64 @@ def _live_through(memory, script):
             ids += memory.add_many([item], now=day(now))
             handed_in += 1
         elif what == "credit" and ids:
-            memory.credit([ids[detail[0] % len(ids)]], detail[1], day(now))
+            memory.credit([ids[-1 - detail[0] % min(len(ids), 3)]], detail[1], day(now))
         elif what == "close":
             now += detail
             memory.close_session(day(now))
     return handed_in, now
+
+
+def _by_the_book(memory, query, now, k, tier, ticker):
+    """Ids of the best ``k``, each live memory scored by itself from what its events and its life tell."""
+    config, embedder, scored = memory.config, memory.embedder, []
+    settings = config.tier(tier)
+    told = [event for event in memory.trace.memory_events if event.kind != "recalled"]
+    for memory_id in memory.ids(tier):
+        record, life = memory.get(memory_id), memory._state.life(memory_id)
+        mine = [event for event in told if event.memory_id == memory_id]
+        copies = [parse_iso(e.data["available_at"]) for e in mine if e.kind in ("added", "merged")]
+        moves = [to_ns(e.at) for e in mine if e.kind in ("promoted", "demoted")]
+        readable, moved = to_ns(min(copies)), max(moves, default=0)
+        if readable > to_ns(now) or (ticker not in (None, record.ticker) and record.ticker):
+            continue
+        days = (to_ns(now) - max(readable, moved)) / DAY_NS
+        since_base = max(to_ns(now) - life["base_ns"], 0) / DAY_NS
+        importance = life["base"] * settings.importance_factor ** (since_base * 252 / 365)
+        pairs = zip(embedder.one(record.text), embedder.one(query), strict=True)
+        score = (
+            config.similarity_weight
+            * math.fsum(float(np.float32(a)) * float(np.float32(b)) for a, b in pairs)
+            + config.recency_weight * math.exp(-days / settings.tau_days)
+            + config.importance_weight * min(importance, 100.0) / 100.0
+        )
+        step = math.floor(score / config.score_tie + 0.5)
+        scored.append((-step, -readable, memory_id))
+    return [memory_id for _, _, memory_id in sorted(scored)[:k]]
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(st.tuples(facts, st.sampled_from([-1.0, 0.0, 1.0, 1.0]), st.integers(0, 9)), max_size=40),
+    presets,
+    st.integers(1, 8),
+    tickers,
+    st.integers(0, 40),
+)
+def test_recall_is_exact_after_credits_moves_merges_and_purges(days, preset, k, ticker, later):
+    moves_soon = {"promote_at": 1.0, "demote_below": None}
+    memory = make(preset, importance="drawn", score_tie=1e-3, credits_to_promote=1.0, credits_to_demote=1.0,
+                  short=moves_soon, mid=moves_soon, long={"demote_below": None})  # fmt: skip
+    script = [
+        step
+        for number, (fact, reward, gap) in enumerate(days)
+        for step in (("add", fact), ("credit", (number, reward)), ("close", gap))
+    ]
+    _, now = _live_through(memory, script)
+    for at in (day(now), day(now + later)):
+        found = memory.recall("the query", at, k, ticker=ticker)
+        for tier in TIERS:
+            expected = _by_the_book(memory, "the query", at, k, tier, ticker)
+            assert [hit.id for hit in found[tier]] == expected
 
 
 @settings(max_examples=120, deadline=None)
@@ -150,6 +244,14 @@ def test_every_memory_is_live_merged_or_purged_with_a_reason(script, preset):
     assert sorted(set(added) - set(purged)) == memory.ids()
     assert all(e.data["reason"] in ("age", "importance") for e in by_kind.get("purged", []))
     assert sum(memory.sizes().values()) == len(memory)
+    where = {event.memory_id: event.data["tier"] for event in by_kind.get("added", [])}
+    for event in trace.memory_events:  # each move begins where the one before ended
+        if event.kind in ("promoted", "demoted"):
+            assert event.data["from"] == where[event.memory_id]
+            where[event.memory_id] = event.data["to"]
+        elif event.kind == "purged":
+            assert event.data["tier"] == where.pop(event.memory_id)
+    assert where == {memory_id: memory.tier_of(memory_id) for memory_id in memory.ids()}
 
 
 @settings(max_examples=80, deadline=None)

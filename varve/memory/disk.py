@@ -24,6 +24,7 @@ class DiskCopy:
         self, folder: Path, run_id: str, name: str, config: MemoryConfig, embedder: Embedder
     ) -> None:
         self._store = ChromaStore(folder, run_id, name)
+        self._dimension = embedder.dimension
         self._identity = {
             "config": config.identity(),
             "embedder": embedder.fingerprint,
@@ -171,7 +172,7 @@ class DiskCopy:
             self._stored[row.id] = life["tier"]
         for tier, columns in state.tiers.items():
             vectors = columns.vectors[: columns.count]
-            checked_vectors(vectors, columns.count, self._identity["dimension"], f"tier {tier}")
+            checked_vectors(vectors, columns.count, self._dimension, f"tier {tier}")
         if len(state.entries) != mark["live"]:
             raise IntegrityError(
                 f"it holds {len(state.entries)} memories, its checkpoint says {mark['live']}"
