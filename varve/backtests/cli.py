@@ -15,6 +15,7 @@ from varve.backtests.cache_cli import cache_app
 from varve.backtests.llm_cli import llm_app
 from varve.backtests.memory_cli import memory_app
 from varve.backtests.study_cli import rescore
+from varve.backtests.sweep_cli import sweep
 from varve.backtests.trials_cli import compare, trials_app
 from varve.errors import UsageError, VarveError
 
@@ -36,6 +37,7 @@ app.add_typer(memory_app, name="memory")
 app.command()(rescore)
 app.add_typer(trials_app, name="trials")
 app.command()(compare)
+app.command()(sweep)
 
 LISTED = ("agents", "strategies", "llms", "embedders", "sources")
 

@@ -9,6 +9,7 @@ import base64
 import csv
 import io
 import json
+import threading
 from collections.abc import Mapping
 from datetime import date
 from typing import Any, NamedTuple
@@ -39,6 +40,9 @@ from varve.types import Fill
 Rows = list[dict[str, Any]]
 AUDIT_FILE, RESCORE_FILE, RESCORE_CHART = "audit.json", "rescore.json", "rescore.png"
 
+# vectorbt and matplotlib keep state of the whole process; the runs of a sweep end in threads.
+_DERIVING = threading.Lock()
+
 
 class Tables(NamedTuple):
     """What follows from a journal without drawing anything: metrics, tables on disk, the run digest."""
@@ -67,6 +71,11 @@ def derive(
         BadFileError: if the journal holds no trading step, or the inputs are missing or others.
         IntegrityError: if ledger and vectorbt differ.
     """
+    with _DERIVING:
+        return _derive(folder, data, then or {})
+
+
+def _derive(folder: RunFolder, data: InstrumentData | None, then: Mapping[str, Any]) -> dict[str, Any]:
     tables = derive_tables(folder, data=data)
     manifest = tables.manifest
     charts = draw_charts(
@@ -80,7 +89,7 @@ def derive(
         "replies": _replies(tables.calls),
         # Beside the run digest, not in it: it changes with every run that is tried later.
         "trials": deflate(folder, session_returns(tables.tracks[0].equity)),
-        **(then or {}),
+        **then,
     }
     beside = {
         "audit": read_audit(folder, tables.digest),
