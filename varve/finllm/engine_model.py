@@ -32,6 +32,8 @@ LEAST_SHARED = 32
 """Shorter common beginnings are not worth a pass of their own."""
 PREFILL_TOKENS = 4096
 """Most tokens, padding included, of one pass over prompts."""
+KEEP_BELOW = 0.75
+"""Ended rows are left out, which copies the buffer, when so many of the rows are left."""
 
 
 class HostedModel:
@@ -142,6 +144,8 @@ class HostedModel:
         active, logits = rows, batch.logits
         while True:
             for row, scores in zip(active, logits, strict=True):
+                if row.ended:
+                    continue
                 if not alive(row.index):
                     row.dropped = row.ended = True
                 else:
@@ -149,10 +153,11 @@ class HostedModel:
             kept = [place for place, row in enumerate(active) if not row.ended]
             if not kept:
                 return
-            if len(kept) < len(active):
+            if len(kept) <= KEEP_BELOW * len(active):
                 batch.keep(kept)
                 active = [active[place] for place in kept]
-            logits = batch.step([row.take_pending() for row in active])
+            # A row that has ended goes on with anything until it pays to leave it out.
+            logits = batch.step([row.take_pending() or [0] for row in active])
 
     def _settle(self, row: Row) -> torch.Tensor:
         """Logits of a row computed alone."""
@@ -174,7 +179,7 @@ class _Batch:
     """Rows in one buffer: prompts computed at construction, tokens appended by :meth:`step`.
 
     ``logits`` has shape (rows, vocabulary), float32, on the CPU; ``reused`` counts tokens of each prompt
-    that were not computed.
+    that were known before. What the prompts of this batch have in common is computed once beside that.
     """
 
     def __init__(self, host: HostedModel, prompts: list[Tokens], room: int) -> None:
@@ -240,24 +245,20 @@ class _Batch:
         layers = self.host.config.num_hidden_layers
         longest = max(self.lengths)
         self.cache = roomy_cache(layers, longest + room)
+        self.reused = [min(self.host.prefixes.longest(one)[0], len(one) - 1) for one in prompts]
         for stem in shared_stems(prompts, LEAST_SHARED):
             if self.host.prefixes.longest(stem)[0] < len(stem) - LEAST_SHARED:
                 self._fill([stem], None)
         logits: list[torch.Tensor | None] = [None] * len(prompts)
         for part in _parts([len(one) - self.host.prefixes.longest(one)[0] for one in prompts]):
-            found, spans = self._fill([prompts[row] for row in part], part)
-            for row, scores, span in zip(part, found, spans, strict=True):
-                logits[row], self.reused[row] = scores, span
+            for row, scores in zip(part, self._fill([prompts[row] for row in part], part), strict=True):
+                logits[row] = scores
         for layer in self.cache.layers:
             layer.used = longest
         self.logits = torch.stack([one for one in logits if one is not None])
 
-    def _fill(self, prompts: list[Tokens], rows: list[int] | None) -> tuple[torch.Tensor, list[int]]:
-        """Compute prompts behind what is known of each, into the buffer's rows and the prefix cache.
-
-        Returns:
-            The logits after each, and how many tokens of each were known.
-        """
+    def _fill(self, prompts: list[Tokens], rows: list[int] | None) -> torch.Tensor:
+        """Compute prompts behind what is known of each, into the buffer's rows and the prefix cache."""
         known = [self.host.prefixes.longest(one) for one in prompts]
         # At least the last token is computed: its logits are wanted.
         spans = [min(length, len(one) - 1) for (length, _), one in zip(known, prompts, strict=True)]
@@ -280,7 +281,7 @@ class _Batch:
             self.host.prefixes.add(prompt, pairs)
             if rows is not None:
                 _put_row(self.cache, len(self.lengths), rows[row], pairs)
-        return logits, spans
+        return logits
 
 
 def _put_known(cache: Any, known: list[Pairs], spans: list[int], before: int) -> None:

@@ -59,7 +59,7 @@ class Row:
         if self._noise is None:
             return None
         uniform = torch.rand(size, generator=self._noise, dtype=torch.float64).clamp_min(1e-300)
-        return -torch.log(-torch.log(uniform).clamp_min(1e-300))
+        return -torch.log((-torch.log(uniform)).clamp_min(1e-300))
 
     def append(self, token: int) -> None:
         """Take the chosen token, and those that must follow it."""
