@@ -1,8 +1,8 @@
 """Lives of a memory that end by SIGKILL: run in a process of its own, which imports once and forks per trial.
 
 ``python killing.py FOLDER TRIALS`` prints one JSON line per trial. A child lives some days with a journal
-and a store, and tells which act begins; the parent kills it a moment after a chosen act, half of the time
-within a flush. Each fifth trial goes on from there in another child, which is killed too. The last child
+and a store, and tells which act begins; the parent kills it a moment after a chosen act, often within
+a flush. Each fourth trial goes on from there in another child, which is killed too. The last child
 opens what is left, checks it and lives on to the end.
 """
 
@@ -167,14 +167,20 @@ def acts(listen: int) -> Iterator[str]:
         yield got.decode()
 
 
-MOMENTS = (("d", DAYS, 0.008), ("f", FLUSHES, 0.1), ("f", FLUSHES, 0.1), ("w", FLUSHES, 0.0))
+MOMENTS = (
+    ("d", DAYS, 0.008),
+    ("f", FLUSHES, 0.1),
+    ("d", DAYS, 0.008),
+    ("f", FLUSHES, 0.1),
+    ("w", FLUSHES, 0.0),
+)
 """Acts after whose beginning it is killed, how many there are in a life, and the longest wait (seconds):
 in a day, in a flush, and between a flush and the journal's line of that day."""
 
 
 def kill(folder: Path, draw: random.Random, moment: int, *, again: bool = False) -> list[str]:
     """One life and its end; the acts that it told of, the last one unfinished."""
-    wanted, acts_of_life, longest = MOMENTS[moment % 4]
+    wanted, acts_of_life, longest = MOMENTS[moment % len(MOMENTS)]
     nth = draw.randrange(1, 1 + acts_of_life // (2 if again else 1))
     wait = longest * draw.random()
     child, listen = forked(life, folder)
@@ -195,8 +201,8 @@ def kill(folder: Path, draw: random.Random, moment: int, *, again: bool = False)
 def trial(folder: Path, number: int, draw: random.Random) -> dict[str, object]:
     """Kill a life and check what is left."""
     seen = kill(folder, draw, number)
-    if number % 5 == 0:
-        seen = kill(folder, draw, number // 5, again=True)
+    if number % 4 == 0:
+        seen = kill(folder, draw, number // 4, again=True)
     child, listen = forked(lambda told: os.write(told, check(folder).encode()))
     said = b""
     while part := os.read(listen, 65536):

@@ -100,6 +100,8 @@ def check_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UsageError: otherwise.
     """
+    if metadata == {}:
+        return {}
     try:
         copy = dict(metadata)
         canonical_json(copy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -53,10 +54,10 @@ class MemoryKeeper(MemoryReader):
         """Take over what a snapshot holds, by events that tell all of it: the journal stays the truth."""
         image, at = snapshot.image(self.name, self.embedder), snapshot.last_available_at
         data = {"id": snapshot.id, "live": len(image.rows), **image.counters}
-        self._do(MemoryEvent("snapshot", "", at, data))
+        self._do("snapshot", "", at, data)
         for record, life, vector in image.rows:
             told = {**data_of(record), "created_at": iso(record.created_at), "life": dict(life)}
-            self._do(MemoryEvent("imported", record.id, at, told), vector)
+            self._do("imported", record.id, at, told, vector)
 
     def image(self) -> Image:
         """Everything this memory knows, to go into a snapshot; rows in the order of their ids."""
@@ -175,8 +176,10 @@ class MemoryKeeper(MemoryReader):
             return np.zeros((0, dimension), np.float32)
         return checked_vectors(self.embedder.embed(texts), len(texts), dimension, "the embedder")
 
-    def _do(self, event: MemoryEvent, vector: Vector | None = None) -> None:
-        event = MemoryEvent(event.kind, event.memory_id, event.at, {"memory": self.name, **event.data})
+    def _do(
+        self, kind: str, memory_id: str, at: datetime, data: dict[str, Any], vector: Vector | None = None
+    ) -> None:
+        event = MemoryEvent(kind, memory_id, at, {"memory": self.name, **data})
         self._state.apply(event, vector)
         self.trace.memory_events.append(event)
         if self._disk is not None:

@@ -35,7 +35,6 @@ from varve.memory.records import (
     text_key,
 )
 from varve.memory.state import Entry, id_of
-from varve.types import MemoryEvent
 
 
 class LayeredMemory(MemoryKeeper):
@@ -135,10 +134,10 @@ class LayeredMemory(MemoryKeeper):
             known = self._state.by_key.get(key)
             if known is None:
                 known = id_of(self._state.next_number)
-                self._do(MemoryEvent("added", known, moment, data), made[place[index]])
+                self._do("added", known, moment, data, made[place[index]])
             else:
                 names = ("tier", "kind", "event_time", "available_at", "metadata", "links")
-                self._do(MemoryEvent("merged", known, moment, {part: data[part] for part in names}))
+                self._do("merged", known, moment, {part: data[part] for part in names})
             ids.append(known)
         return ids
 
@@ -210,7 +209,7 @@ class LayeredMemory(MemoryKeeper):
             UsageError: for an id that was never given out (nothing is credited then), a reward that
                 is no finite number, or a share that is no share.
         """
-        check_instant("at", at)
+        at_ns, moment = check_instant("at", at), to_utc(at)
         reward, share = check_number("reward", reward), check_number("share", share)
         if not 0 < share <= 1:
             raise UsageError(
@@ -227,20 +226,20 @@ class LayeredMemory(MemoryKeeper):
             entry = self._state.entries.get(memory_id)
             if entry is None:
                 missed.append(memory_id)
-                self._do(MemoryEvent("credit_missed", memory_id, to_utc(at), {"amount": amount}))
+                self._do("credit_missed", memory_id, moment, {"amount": amount})
                 continue
             credited.append(memory_id)
-            data = {"amount": amount, "importance": self._credited_importance(entry, amount, at)}
-            self._do(MemoryEvent("credited", memory_id, to_utc(at), data))
+            data = {"amount": amount, "importance": self._credited_importance(entry, amount, at_ns)}
+            self._do("credited", memory_id, moment, data)
         return CreditReport(tuple(credited), tuple(missed))
 
-    def _credited_importance(self, entry: Entry, amount: float, at: datetime) -> float:
+    def _credited_importance(self, entry: Entry, amount: float, at_ns: int) -> float:
         config = self.config
         times = amount
         if config.credit_cumulative:
             run = (entry.net_credits + amount) * (1 if amount > 0 else -1)
             times *= max(1.0, run)
-        value = self._state.importance(entry, check_instant("at", at)) + config.credit_points * times
+        value = self._state.importance(entry, at_ns) + config.credit_points * times
         if config.importance_min is not None:
             value = max(value, config.importance_min)
         return value if config.importance_max is None else min(value, config.importance_max)
@@ -258,20 +257,21 @@ class LayeredMemory(MemoryKeeper):
         promoted: list[str] = []
         demoted: list[str] = []
         for memory_id in list(self._state.touched):
-            event = self._jump(memory_id, now_ns)
-            if event is not None:
-                (promoted if event.kind == "promoted" else demoted).append(memory_id)
-                self._do(event)
-        purges = list(self._state.events_of_purge(now_ns))
-        for event in purges:
-            self._do(event)
-        self._do(MemoryEvent("closed", "", moment, {}))
+            jump = self._jump(memory_id, now_ns)
+            if jump is not None:
+                kind, data = jump
+                (promoted if kind == "promoted" else demoted).append(memory_id)
+                self._do(kind, memory_id, moment, data)
+        purged = list(self._state.due(now_ns))
+        for memory_id, data in purged:
+            self._do("purged", memory_id, moment, data)
+        self._do("closed", "", moment, {})
         if self._disk is not None and self._state.sessions % self.config.flush_every_sessions == 0:
             self.flush()
-        return SessionReport(tuple(promoted), tuple(demoted), tuple(event.memory_id for event in purges))
+        return SessionReport(tuple(promoted), tuple(demoted), tuple(memory_id for memory_id, _ in purged))
 
-    def _jump(self, memory_id: str, now_ns: int) -> MemoryEvent | None:
-        """The move that a credited memory has earned, one tier at a time, if any."""
+    def _jump(self, memory_id: str, now_ns: int) -> tuple[str, dict[str, Any]] | None:
+        """The move that a credited memory has earned, one tier at a time, if any: its kind and data."""
         entry, config = self._state.entries[memory_id], self.config
         if entry.tier not in LADDER:
             return None
@@ -291,5 +291,4 @@ class LayeredMemory(MemoryKeeper):
         if not rises and not sinks:
             return None
         kind, place = ("promoted", place + 1) if rises else ("demoted", place - 1)
-        data = {"from": entry.tier, "to": LADDER[place], "importance": importance}
-        return MemoryEvent(kind, memory_id, from_ns(now_ns), data)
+        return kind, {"from": entry.tier, "to": LADDER[place], "importance": importance}

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from varve.clock import to_ns
@@ -111,9 +112,11 @@ class SessionReport(NamedTuple):
 
 def normalised(text: str) -> str:
     """Text as compared for sameness: Unicode NFKC, case folded, runs of white space as one blank."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    composed = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    return " ".join(composed.casefold().split())
 
 
+@lru_cache(maxsize=256)  # a text's key is asked for again at once, when it is stored
 def text_key(text: str, ticker: str | None) -> str:
     """What two memories share when they are the same text about the same ticker (hex)."""
     scope = "-" if ticker is None else f"={ticker}"

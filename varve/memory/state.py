@@ -10,7 +10,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from varve.clock import from_ns, iso, parse_iso, to_ns
+from varve.clock import iso, parse_iso, to_ns
 from varve.config import canonical_json
 from varve.errors import IntegrityError
 from varve.memory.columns import DAY_NS, Columns, Vector
@@ -70,6 +70,10 @@ class State:
         self.missed_credits = 0
         self.changes = 0
         self._tickers: dict[str, int] = {}
+        self._log_factors = {name: config.tier(name).log_factor_per_day for name in TIERS}
+        self._purge_after_ns = {
+            name: int(config.purge_after_taus * config.tier(name).tau_days * DAY_NS) for name in TIERS
+        }
         self._apply = {kind: getattr(self, f"_{kind}") for kind in CHANGES}
 
     def apply(self, event: MemoryEvent, vector: Vector | None = None) -> None:
@@ -118,7 +122,7 @@ class State:
         columns = self.tiers[entry.tier]
         days = max(at_ns - int(columns.base_at[entry.row]), 0) / DAY_NS
         base = float(columns.base[entry.row])
-        return base * math.exp(days * self.config.tier(entry.tier).log_factor_per_day)
+        return base * math.exp(days * self._log_factors[entry.tier])
 
     def available_ns(self, entry: Entry) -> int:
         """When it could first be read, by any of the copies that were merged into it."""
@@ -278,23 +282,23 @@ class State:
 
     def _settle(self, entry: Entry) -> None:
         """Set from when a memory ages and after when it is purged; both follow from its life."""
-        config, tier = self.config, self.config.tier(entry.tier)
+        config, log_factor = self.config, self._log_factors[entry.tier]
         columns, row = self.tiers[entry.tier], entry.row
         since = max(int(columns.available[row]), entry.promoted_ns or 0)
         columns.since[row] = since
-        expires = since + int(config.purge_after_taus * tier.tau_days * DAY_NS)
+        expires = since + self._purge_after_ns[entry.tier]
         floor = config.purge_importance_below
         if floor is not None and (entry.net_credits < 0 or not config.purge_needs_debit):
             base, base_at = float(columns.base[row]), int(columns.base_at[row])
             if base < floor:
                 expires = min(expires, base_at)
-            elif tier.log_factor_per_day < 0:
-                days = math.log(floor / base) / tier.log_factor_per_day if floor > 0 else math.inf
+            elif log_factor < 0:
+                days = math.log(floor / base) / log_factor if floor > 0 else math.inf
                 expires = min(expires, base_at + int(min(days, 1e5) * DAY_NS))
         columns.expires[row] = min(expires, LATEST_NS)
 
-    def events_of_purge(self, now_ns: int) -> Iterator[MemoryEvent]:
-        """What has to go at ``now_ns``, tier by tier, with the reason."""
+    def due(self, now_ns: int) -> Iterator[tuple[str, dict[str, Any]]]:
+        """What has to go at ``now_ns``, tier by tier: ids, and the data of a ``purged`` event."""
         for tier in TIERS:
             columns, settings = self.tiers[tier], self.config.tier(tier)
             for memory_id in columns.expired(now_ns):
@@ -307,7 +311,7 @@ class State:
                     "age_days": age_days,
                     "importance": self.importance(entry, now_ns),
                 }
-                yield MemoryEvent("purged", memory_id, from_ns(now_ns), data)
+                yield memory_id, data
 
 
 def record_of(memory_id: str, data: Mapping[str, Any], created_at: datetime) -> MemoryRecord:
