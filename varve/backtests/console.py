@@ -15,6 +15,7 @@ from varve.backtests.cache_commands import saved_usd
 from varve.backtests.memory_start import memory_sentences
 from varve.backtests.record import RunFolder
 from varve.backtests.settings import RunConfig
+from varve.backtests.tuning import tuning_sentence
 from varve.errors import ModelTransportError, StorageError
 from varve.finllm.catalogue import knowledge_warning
 
@@ -105,6 +106,8 @@ def _print_table(folder: RunFolder, metrics: dict[str, Any]) -> None:
         table.add_row(*row)
     console.print(table)
     console.print(metrics["sentence"], style="italic")
+    if tuned := tuning_sentence(manifest):
+        console.print(tuned)
     tried = trials_sentence(manifest.get("trials"))
     if tried:
         console.print(tried)

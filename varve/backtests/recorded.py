@@ -36,7 +36,7 @@ def recorded_data(folder: RunFolder, manifest: dict[str, Any]) -> InstrumentData
     else:
         from varve.backtests.run import prepare
 
-        config = RunConfig.build(**{**manifest["config"], "memory": None})
+        config = RunConfig.build(**{**manifest["config"], "memory": None, "tune": False})
         data, origin = prepare(config).data, "the data stored now"
     if data.content_hash != manifest["data_hash"]:
         raise IntegrityError(
@@ -61,7 +61,10 @@ def prepare_recorded(folder: RunFolder, manifest: dict[str, Any], model: BaseCha
     return Prepared(
         config=config,
         trader_class=trader_class,
-        trader_config=trader_class.Config.build(**config.settings),
+        # Of a tuned run these are the settings that its search chose.
+        trader_config=trader_class.Config.build(
+            **(manifest["agent_settings"] if config.tune else config.settings)
+        ),
         data=data,
         label=manifest["data_label"],
         window=Window(

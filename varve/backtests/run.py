@@ -18,6 +18,7 @@ from varve.backtests.settings import RunConfig, Window, after_knowledge, resolve
 from varve.backtests.simulation import Simulation, StepRecord
 from varve.backtests.step_check import JournalReplies, check_step
 from varve.backtests.trials import TrialRegistry, note_result
+from varve.backtests.tuning import Search, search, trials_of_search
 from varve.clock import Clock, iso, wall_clock
 from varve.config import FrozenConfig
 from varve.envs.costs import get_costs
@@ -52,6 +53,7 @@ class Prepared:
     window: Window
     model: BaseChatModel | None
     snapshot: Snapshot | None = None
+    search: Search | None = None
 
     @property
     def fill_rule(self) -> FillRule:
@@ -105,14 +107,22 @@ def prepare(config: RunConfig) -> Prepared:
         world_seed=config.world_seed,
     )
     data = loaded.data
-    window = resolve_window(after_knowledge(config, data), data.bars, warm_up=trader_class.allows_warm_up)
+    learns = trader_class.allows_warm_up
+    window = resolve_window(after_knowledge(config, data), data.bars, warm_up=learns or config.tune)
+    searched = None
+    if config.tune:
+        searched = search(config, data, window)
+        trader_config = searched.found.best
+        window = window if learns else replace(window, warmup_first=window.first)
     snapshot = kept_snapshot(config)
     if snapshot is not None:
         window = begin_window(config, snapshot, trader_class, data, window)
     calendar = get_calendar(data.instrument.calendar)
     decided_until = calendar.decision_at(data.bars.session(window.last - 1))
     data = visible_until(data, window.last, decided_until, news=config.news)
-    return Prepared(config, trader_class, trader_config, data, loaded.label, window, model, snapshot)
+    return Prepared(
+        config, trader_class, trader_config, data, loaded.label, window, model, snapshot, searched
+    )
 
 
 def make_simulation(prepared: Prepared, trader: Trader, trace: Trace) -> Simulation:
@@ -169,6 +179,8 @@ def run_backtest(
     with sole_writer(folder):
         manifest = _manifest(prepared, folder, clock, bundle=bundle)
         folder.write({**manifest, "trial": registry.begin(manifest)})
+        if prepared.search is not None:
+            registry.add(trials_of_search(manifest))
         if bundle:
             write_inputs(folder.inputs, prepared.data)
         if prepared.snapshot is not None:
@@ -344,6 +356,7 @@ def _manifest(prepared: Prepared, folder: RunFolder, clock: Clock, *, bundle: bo
         "config": prepared.config.model_dump(mode="json"),
         "config_hash": prepared.config.identity(),
         "agent_settings": prepared.trader_config.model_dump(mode="json"),
+        "tuning": None if prepared.search is None else prepared.search.json(),
         "costs": get_costs(prepared.config.costs).model_dump(mode="json"),
         "fill_rule": prepared.fill_rule,
         "instrument": instrument_json(data.instrument),

@@ -27,6 +27,7 @@ class RunConfig(FrozenConfig):
     the run: an ablation, never a result. ``after_cutoff`` moves the start behind what the model can know.
     ``decide="score"`` weighs the actions instead of writing one (models of this process alone); an action
     less likely than ``abstain_below`` percent is an abstention, which becomes ``abstain_as``.
+    ``tune`` chooses the settings that are not given by a seeded search on the warm-up.
     """
 
     agent: str = "finmem"
@@ -52,6 +53,7 @@ class RunConfig(FrozenConfig):
     memory: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     allow_future_memory: bool = False
     after_cutoff: bool = False
+    tune: bool = False
     settings: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("ticker")

@@ -24,8 +24,8 @@ from varve.errors import BadFileError, IntegrityError, StorageError
 SCHEMA_VERSION = 1
 MEND = "backtest trials rebuild"
 
-_APART = ("ticker", "start", "end", "data", "world", "world_seed", "seed")
-"""Settings that say where a run was tried, and its seed; the rest is what was tried."""
+_APART = ("ticker", "start", "end", "data", "world", "world_seed", "seed", "tune")
+"""Settings that say where a run was tried, its seed, and how its settings were found; the rest was tried."""
 
 
 @dataclass(frozen=True, slots=True)

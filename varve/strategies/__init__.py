@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from varve.strategies.signals import Record, Signal, SignalTrader
     from varve.strategies.sma_cross import SmaCross
     from varve.strategies.stochastic_bollinger import StochasticBollinger
-    from varve.strategies.tune import Trial, Tuned, tune
+    from varve.strategies.tuning import Trial, Tuned, tune
     from varve.strategies.zscore import ZScore
 
 _HOMES = {
@@ -32,11 +32,11 @@ _HOMES = {
     "SmaCross": "sma_cross",
     "StochasticBollinger": "stochastic_bollinger",
     "Trader": "base",
-    "Trial": "tune",
-    "Tuned": "tune",
+    "Trial": "tuning",
+    "Tuned": "tuning",
     "ZScore": "zscore",
     "check_strategy": "check",
-    "tune": "tune",
+    "tune": "tuning",
 }
 
 __all__ = [

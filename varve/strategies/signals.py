@@ -2,7 +2,7 @@
 
 A rule is written once, along a whole history (:meth:`SignalTrader.read`). :meth:`SignalTrader.signal`
 is its last word for a view, which agents may use as a tool; :meth:`SignalTrader.decide` trades it;
-:func:`varve.strategies.tune.tune` scores it over a window.
+:func:`varve.strategies.tuning.tune` scores it over a window.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Reading:
 class SignalTrader(Trader):
     """Base of rules; override :attr:`bars_needed`, :meth:`read` and :meth:`explain`.
 
-    ``search_space`` has the values of each setting that :func:`varve.strategies.tune.tune` tries; any
+    ``search_space`` has the values of each setting that :func:`varve.strategies.tuning.tune` tries; any
     choice of them must be a config that can be used.
     """
 
