@@ -69,9 +69,20 @@ def draw_subject(rng: Random, split: Split) -> Subject:
         ticker = _ticker(rng, company, held)
     lists = wording()
     products = tuple(rng.sample(_part("products", "products", held), 4))
+    if split == "train" and rng.random() < 0.3:
+        # Made-up names teach that a name says nothing of the tone.
+        company, products = _made_up(rng).capitalize(), tuple(_made_up(rng) for _ in range(4))
     return Subject(
         company, ticker, products, rng.choice(wording()["markets"]), rng.choice(wording()["rivals"])
     )
+
+
+def _made_up(rng: Random) -> str:
+    """Two to four syllables."""
+    syllables = (
+        rng.choice("bcdfghjklmnprstvwz") + rng.choice("aeiou") + rng.choice(" nrlsx") for _ in range(4)
+    )
+    return "".join(list(syllables)[: rng.randint(2, 4)]).replace(" ", "")
 
 
 def _ticker(rng: Random, company: str, held: bool) -> str:
@@ -106,6 +117,8 @@ def headline(rng: Random, subject: Subject, tone: Tone, split: Split) -> str:
         text = _measure(rng, tone, held)
     else:
         text = _event(rng, tone, held)
+    if split == "train":
+        text = _reworded(rng, text)
     if rng.random() < 0.12:
         text = rng.choice(wording()["before"]) + text
     if rng.random() < 0.15:
@@ -124,7 +137,24 @@ def _more(rng: Random, tone: Tone) -> str:
         words = _lexicon()[_WORLD[tone]]
         frame = rng.choice(lists["word_frames"])
         return frame.replace("{w}", rng.choice(words)).replace("{w2}", rng.choice(words))
-    return "{c} " + rng.choice(lists["more_" + _WORLD[tone]])
+    more, extra = lists["more_" + _WORLD[tone]], lists.get("extra_" + _WORLD[tone], [])
+    return "{c} " + rng.choice([*more, *extra])
+
+
+def _reworded(rng: Random, text: str) -> str:
+    """Some words in place of others that do not change the tone."""
+    if rng.random() < 0.4:
+        return text
+    known = _synonyms()
+    return " ".join(
+        rng.choice(known[word]) if word in known and rng.random() < 0.5 else word for word in text.split(" ")
+    )
+
+
+@cache
+def _synonyms() -> dict[str, list[str]]:
+    groups = [group.split() for group in wording()["synonyms"]]
+    return {word: group for group in groups for word in group}
 
 
 @cache
