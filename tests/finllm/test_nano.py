@@ -1,20 +1,24 @@
 """nano as shipped: its bars on the committed held-out rows, constrained replies, and a run on it."""
 
 import json
+import re
 from datetime import date
 
 import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
 
 from tests.helpers import prepared
+from varve.agents.tools import TOOL_SCHEMAS
 from varve.backtests.run import simulate
 from varve.errors import NoDataError, SettingError
+from varve.finllm.engine import GenerationRequest
 from varve.finllm.models import open_model
 from varve.finllm.nano import WEIGHTS
 from varve.finllm.nano.evaluate import bag_of_words, fits, measure, plain_generate
 from varve.finllm.nano.heldout import read_heldout
+from varve.finllm.nano.model import _reasons_first
 from varve.finllm.nano.pipeline import EVALUATION, QUICK, build
-from varve.finllm.replies import decide_tool_schema
+from varve.finllm.replies import decide_tool_schema, explain_tool_schema
 from varve.types import Action
 
 # What the bars are is told in docs/nano.md; a sample of n rows gets what chance may cost it besides.
@@ -61,6 +65,38 @@ def test_bars_on_all_held_out_rows(generate):
         assert found[split]["action_accuracy"] >= bar, found
         assert found[split]["action_accuracy"] >= bag_of_words(rows[split]) + 0.10, found
     assert found["long"]["action_accuracy"] >= found["fresh"]["action_accuracy"] - 0.05, found
+
+
+def constrained(rows):
+    """Replies of the engine under the grammar that a run would give it."""
+    model = open_model("nano")
+    labels = [f"M{number}" for number in range(1, 61)]
+    bound = {
+        **{schema["function"]["name"]: schema for schema in TOOL_SCHEMAS},
+        "decide": _reasons_first(decide_tool_schema(tuple(Action), labels)),
+        "explain": explain_tool_schema(labels),
+    }
+    waiting = []
+    for row in rows:
+        found = re.findall(r"^M\d+", row.prompt, re.MULTILINE)
+        shown = HumanMessage("\n".join(f"{label} | " for label in found))
+        grammar = model._grammar([shown], [bound[name] for name in row.tools], "any", row.tools[-1])
+        ids = model._host.tokenizer(row.prompt, add_special_tokens=False)["input_ids"]
+        waiting.append(model.engine.submit(GenerationRequest(tuple(ids), model.max_new_tokens, grammar)))
+    return [one.result().text for one in waiting]
+
+
+def test_constrained_replies_are_all_valid():
+    rows = [row for split in ("wording", "long") for row in rows_of(split, 8)]
+    found = measure(rows, constrained(rows))
+    assert (found["valid"], found["cited_exist"]) == (1.0, 1.0), found
+
+
+@pytest.mark.slow
+def test_all_constrained_replies_are_valid():
+    rows = read_heldout()[0]
+    found = measure(rows, constrained(rows))
+    assert (found["valid"], found["cited_exist"]) == (1.0, 1.0), found
 
 
 def test_the_card_tells_what_was_measured():

@@ -53,7 +53,7 @@ def draw_heldout(
     rng = Random(SEEDS[split])
     drawn: dict[str, Split] = {"subjects": "subjects", "wording": "wording"}
     low, high = (1.4 * trained_length, 1.6 * trained_length) if split == "long" else (0, trained_length)
-    found = []
+    found: list[tuple[HeldOut, Example]] = []
     while len(found) < count:
         example = draw_example(rng, drawn.get(split, "fresh"), more=MORE_LINES if split == "long" else 1.0)
         prompt = prompt_of(example)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.language_models.base import LanguageModelInput
-from langchain_core.messages import AIMessage, BaseMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
@@ -62,6 +62,18 @@ class NanoModel(LocalModel):
             if shorter is None:
                 return list(ids), view.left_out
             view = shorter
+
+    def _grammar(
+        self,
+        messages: Sequence[BaseMessage],
+        tools: Sequence[dict[str, Any]],
+        choice: str,
+        final: str | None,
+    ) -> str:
+        view = read_view([(_role(message), message.text) for message in messages])
+        if view is not None:  # only what it reads can be cited
+            messages = [HumanMessage("\n".join(f"{line.label} | " for line in view.lines))]
+        return super()._grammar(messages, tools, choice, final)
 
 
 def conversation(view: View, messages: Sequence[BaseMessage]) -> list[tuple[str, str]]:

@@ -76,9 +76,10 @@ def build(folder: Path, recipe: Recipe, *, seed: int = 0, say: Say = print) -> d
     if plan.workers == 1:
         train(folder, recipe.shape, plan, 0, say)
     else:
-        import torch
+        from torch.multiprocessing.spawn import spawn
 
-        torch.multiprocessing.spawn(_worker, (folder, recipe.shape, plan), nprocs=plan.workers)
+        (folder / "meeting").unlink(missing_ok=True)  # of an interrupted training, whose processes are gone
+        spawn(_worker, (folder, recipe.shape, plan), nprocs=plan.workers)  # type: ignore[no-untyped-call]
     seconds = stopwatch() - started
     finish(folder, recipe.shape, plan)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -117,7 +118,6 @@ def train(folder: Path, shape: dict[str, int], plan: Plan, rank: int, say: Say) 
 def _worker(rank: int, folder: Path, shape: dict[str, int], plan: Plan) -> None:
     import torch
 
-    # A file beside the model is where the processes meet; left over from an interruption it would mislead.
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{(folder / 'meeting').resolve()}",
         rank=rank, world_size=plan.workers,

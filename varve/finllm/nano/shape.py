@@ -7,7 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from varve.finllm.nano.scenes import Example, draw_example
-from varve.finllm.nano.tokens import END, PAD, prompt_of
+from varve.finllm.nano.tokens import END, PAD, number_of, prompt_of
 
 if TYPE_CHECKING:
     import torch
@@ -56,7 +56,7 @@ class Row:
 def encode(example: Example, tokenizer: Tokenizer) -> Row:
     """Prompt, reply and the token that ends it."""
     prompt = tokenizer.encode(prompt_of(example)).ids
-    reply = [*tokenizer.encode(example.target.text).ids, tokenizer.token_to_id(END)]
+    reply = [*tokenizer.encode(example.target.text).ids, number_of(tokenizer, END)]
     return Row(prompt + reply, len(reply))
 
 

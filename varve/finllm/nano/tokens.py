@@ -107,6 +107,14 @@ def train_tokenizer(texts: Iterable[str], size: int = VOCABULARY) -> Tokenizer:
     return tokenizer
 
 
+def number_of(tokenizer: Tokenizer, token: str) -> int:
+    """The number of a token that the tokenizer has for certain."""
+    number = tokenizer.token_to_id(token)
+    if number is None:
+        raise KeyError(token)
+    return number
+
+
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     """Write ``tokenizer.json``, its settings and the chat template."""
     from transformers import PreTrainedTokenizerFast

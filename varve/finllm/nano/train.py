@@ -9,7 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from varve.finllm.nano.shape import IGNORED, batches, draw_rows, make_model, tensors
-from varve.finllm.nano.tokens import PAD
+from varve.finllm.nano.tokens import PAD, number_of
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -103,7 +103,7 @@ class Trainer:
     def _one(self, batch: list[Any], rng: Random) -> float:
         import torch
 
-        pad, newline = self.tokenizer.token_to_id(PAD), self.tokenizer.encode("\n").ids[0]
+        pad, newline = number_of(self.tokenizer, PAD), self.tokenizer.encode("\n").ids[0]
         ids, labels, positions = tensors(batch, pad, newline, rng)
         share = self.plan.rate(self.step)
         for optimizer in self.optimizers:
