@@ -45,7 +45,7 @@ def print_comparison(found: Comparison) -> None:
         table = Table(show_edge=False, pad_edge=False, header_style="bold")
         table.add_column(header[0], no_wrap=True)
         for name in header[1:]:
-            table.add_column(name, justify="right", no_wrap=True)
+            table.add_column(name, justify="right", overflow="fold")
         for row in rows:
             table.add_row(*row)
         console.print()

@@ -11,7 +11,8 @@ from varve.backtests.table import ABSENT
 if TYPE_CHECKING:
     from varve.backtests.compare import Column, Comparison, Difference
 
-LABEL_WIDTH, CELL_WIDTH = 18, 16
+# A cell and the three characters before it.
+LABEL_WIDTH, CELL_WIDTH = 17, 18
 
 Cell = Callable[["Column"], str]
 

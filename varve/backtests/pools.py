@@ -44,8 +44,14 @@ def pools(
     """
     by_seed: dict[object, list[int]] = {}
     by_kind: dict[object, list[int]] = {}
+    seen: set[object] = set()
     for i, entrant in enumerate(entrants):
         run = entrant.trial
+        same = (run.settings, run.seed, entrant.market, run.start, run.end)
+        if same in seen:
+            # A run made again tells nothing more.
+            continue
+        seen.add(same)
         by_seed.setdefault((run.settings, entrant.market, run.start, run.end), []).append(i)
         by_kind.setdefault(run.settings, []).append(i)
     over_tickers = [m for m in by_kind.values() if len({entrants[i].market for i in m}) > 1]
