@@ -52,7 +52,8 @@ def draw_example(rng: Random, split: Split, *, ease: float = 1.0, more: float = 
         target, tools = teacher.explanation(view, scene.tones), ("explain",)
     else:
         target = teacher.question(view) if len(tools) > 1 else None
-        if target and rng.random() < 0.7:
+        copied = split == "train" and target is not None and target.name == "recall_memory"
+        if target and rng.random() < (0.3 if copied else 0.7):
             view, target = scene.answered(view, target), None
         target = target or teacher.decision(view, scene.tones)
     return Example(messages_of(view), tools, target, tuple(line.text for line in view.lines))
@@ -77,7 +78,8 @@ class _Scene:
         if split == "train" and rng.random() < 0.5:
             self.mood *= 0.3  # so that a line's neighbours do not give its tone away
         self.tones: dict[str, Tone] = {}
-        self._last = 0
+        # High labels would be rare where every page began with M1.
+        self._last = rng.randint(0, 40) if split == "train" and rng.random() < 0.2 else 0
 
     def draw(self) -> View:
         """The day before any question."""
@@ -90,6 +92,8 @@ class _Scene:
         own = tuple(self._own() for _ in range(rng.choice((0, 1, 2, 3, 3))))
         if self.split == "train" and rng.random() < 0.08:
             own = ()  # more questions with a name to copy
+        elif self.split == "train" and rng.random() < 0.1:
+            memory, own = (), own + self._many_own()
         return View(
             ticker=self.subject.ticker,
             averse=rng.random() < 0.5,
@@ -159,6 +163,16 @@ class _Scene:
             return Line(label, "rationale", f"decided {action}")
         move = round(self.rng.gauss(0, 5), 2)
         return Line(label, "lesson", lesson_text(move))
+
+    def _many_own(self) -> tuple[Line, ...]:
+        """Outcomes without end, most to one side: long counts and high labels in few tokens."""
+        rng, good = self.rng, self.rng.random()
+        lines = []
+        for _ in range(rng.randint(4, 24)):
+            buys, fine = rng.random() < 0.5, rng.random() < good
+            reward = abs(round(rng.gauss(0, 4), 2)) * (1 if fine is buys else -1)
+            lines.append(Line(self._label(), "outcome", outcome_text("BUY" if buys else "SELL", reward)))
+        return tuple(lines)
 
     def _changes(self) -> tuple[tuple[int, float], ...]:
         rng = self.rng

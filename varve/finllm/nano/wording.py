@@ -129,6 +129,8 @@ def headline(rng: Random, subject: Subject, tone: Tone, split: Split) -> str:
 def _more(rng: Random, tone: Tone) -> str:
     """From the lists that are for training alone, and at times only words of a tone."""
     lists = wording()
+    if tone == "mixed" and rng.random() < 0.3:
+        return "{c} " + rng.choice(lists["extra_mixed"])
     if tone == "mixed":
         parts = [rng.choice(lists["more_positive"]), rng.choice(lists["more_negative"])]
         rng.shuffle(parts)
@@ -137,7 +139,7 @@ def _more(rng: Random, tone: Tone) -> str:
         words = _lexicon()[_WORLD[tone]]
         frame = rng.choice(lists["word_frames"])
         return frame.replace("{w}", rng.choice(words)).replace("{w2}", rng.choice(words))
-    more, extra = lists["more_" + _WORLD[tone]], lists.get("extra_" + _WORLD[tone], [])
+    more, extra = lists["more_" + _WORLD[tone]], lists["extra_" + _WORLD[tone]]
     return "{c} " + rng.choice([*more, *extra])
 
 
