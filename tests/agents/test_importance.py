@@ -4,9 +4,18 @@ import pytest
 from langchain_core.messages import AIMessage
 
 from tests.agents.finmem_day import added, begun, call, decide, document, market, observe, texts
-from varve.agents.importance import POINTS
+from varve.agents.importance import POINTS, ImportanceJudge
+from varve.backtests.journal import Journal
+from varve.backtests.memory_record import remembered, told_of_run
+from varve.backtests.record import RunFolder
+from varve.backtests.run import run_backtest
+from varve.backtests.settings import RunConfig
 from varve.errors import ModelTransportError
+from varve.finllm.scripted import ScriptedModel
+from varve.finllm.session import ModelSession
+from varve.memory import NewMemory
 from varve.memory.history import Told, by_month, timeline
+from varve.types import Trace
 
 JUDGED = {"memory": {"importance": "judged"}}
 NEWS = "Acme wins an order"
@@ -88,6 +97,39 @@ def test_a_model_that_cannot_be_reached_stores_nothing():
     with pytest.raises(ModelTransportError):
         agent.decide(observe(data, 2))
     assert added(trace) == []
+
+
+def test_the_scripted_model_rates_by_what_a_line_says():
+    told = [
+        ("news", "Acme wins record order and raises outlook", "high"),
+        ("news", "Acme wins record order, profit falls", "medium"),
+        ("news", "Acme moves to another street", "low"),
+        ("10-Q", "Acme files its quarterly report", "high"),
+        ("10-K", "Acme files its annual report", "vital"),
+        ("rationale", "Acme wins record order", "low"),
+    ]
+    for kind, text, word in told:
+        judge = ImportanceJudge(ModelSession(ScriptedModel(), Trace()), 80)
+        when = observe(market(), 2).decision_at
+        assert judge(NewMemory(text, "short", "ACME", when, when, kind)) == POINTS[word], text
+
+
+def test_a_run_with_judged_importance_judges_every_memory_once(varve_home):
+    config = RunConfig.build(
+        agent="finmem", ticker="TSLA", start="2023-03-01", end="2023-03-10",
+        settings={"memory": {"importance": "judged"}},
+    )  # fmt: skip
+    run = RunFolder(run_backtest(config).path)
+    events = [event for step in told_of_run(run) for event in step.events]
+    stored = [event.data for event in events if event.kind == "added"]
+    assert {30.0, 70.0} <= {data["importance"] for data in stored} <= set(POINTS.values())
+    assert not any("unjudged" in data for data in stored)
+    journal = Journal(run.journal, run_id=run.run_id, read_only=True)
+    calls = [row for row in journal.rows("model_calls") if row["stage"] == "importance"]
+    journal.close()
+    assert len(calls) == len(stored)
+    replayed = remembered(run, told_of_run(run), "finmem")
+    assert len(replayed) == len(stored)
 
 
 def test_constant_importance_asks_nothing():

@@ -26,7 +26,7 @@ from varve.backtests.simulation import StepRecord
 from varve.backtests.statistics import edge, one_sided_p
 from varve.backtests.step_check import JournalReplies, compared, first_difference, shown_both
 from varve.errors import IntegrityError, UsageError
-from varve.finllm.recorded import RecordedModel
+from varve.finllm.recorded import recorded_model
 from varve.market.worlds.specs import PLANTED_PHRASE
 from varve.strategies.base import Trader
 from varve.types import Action, Decision, Trace
@@ -71,7 +71,7 @@ def audit_run(folder: RunFolder, *, seeds: int = 20, on_check: OnCheck | None = 
         )
     if seeds < 0 or seeds == 1:
         raise UsageError(f"{seeds} seeds given; 0, or at least 2 expected", mend="--seeds 20")
-    prepared = prepare_recorded(folder, manifest, RecordedModel(name="recorded"))
+    prepared = prepare_recorded(folder, manifest, recorded_model(manifest["model"]))
     recorded = recorded_steps(folder, manifest)
     checks = []
     for check in _checks(folder, prepared, recorded, seeds):

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from varve.backtests.charts import draw_charts
 from varve.backtests.day_charts import DayCharts
-from varve.backtests.day_stages import pictures
+from varve.backtests.day_stages import pictures, stage_figures
 from varve.backtests.journal import Journal
 from varve.backtests.memory_chart import draw_timelines
 from varve.backtests.memory_record import told_of_rows
@@ -262,6 +262,7 @@ def _metrics(
     agent["decisions"] = len(steps)
     agent["tokens"] = usage["input_tokens"] + usage["output_tokens"]
     agent["usage"] = usage
+    agent.update(stage_figures([*lessons, *steps], calls))
     interval = None if agent["sharpe_low"] is None else (agent["sharpe_low"], agent["sharpe_high"])
     return {
         "ticker": prepared.config.ticker,

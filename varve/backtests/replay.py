@@ -22,7 +22,7 @@ from varve.backtests.run import OnStart, OnStep, Prepared, complete, steps_of
 from varve.backtests.step_check import JournalReplies, check_step, first_difference, shown
 from varve.clock import Clock, iso, wall_clock
 from varve.errors import IntegrityError, UsageError
-from varve.finllm.recorded import RecordedModel
+from varve.finllm.recorded import recorded_model
 from varve.types import Trace
 
 
@@ -43,7 +43,7 @@ def replay_run(
         BadFileError: if the folder is not whole.
     """
     manifest = folder.read()
-    prepared = prepare_recorded(folder, manifest, RecordedModel(name="recorded"))
+    prepared = prepare_recorded(folder, manifest, recorded_model(manifest["model"]))
     recorded = recorded_steps(folder, manifest)
     if on_start:
         on_start(prepared, folder)

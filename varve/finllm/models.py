@@ -14,6 +14,7 @@ from varve import registry
 from varve.config import canonical_json
 from varve.errors import UsageError
 from varve.finllm.faults import hide, secrets_of
+from varve.finllm.vision import sees
 
 FORM = "scripted, hf:<folder>[+adapter], or openai:<model>@<base_url>"
 _SPEC = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*)(?::(?P<argument>\S+))?")
@@ -80,6 +81,8 @@ def model_identity(model: BaseChatModel) -> dict[str, Any]:
         "name": hide(model.name or kind, secrets),
         "fingerprint": hashlib.sha256(text.encode()).hexdigest(),
         "settings": json.loads(text)["settings"],
+        # Named only where it is so: records from before there was vision stay the same.
+        **({"vision": True} if sees(model) else {}),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -68,8 +69,18 @@ def message_of(answered: Answered) -> AIMessage:
         ) from error
 
 
+def recorded_model(identity: Mapping[str, Any] | None) -> RecordedModel:
+    """What stands for the model that a run record tells of."""
+    return RecordedModel(name="recorded", vision=bool(identity and identity.get("vision")))
+
+
 class RecordedModel(BaseChatModel):
-    """Stands where a model would when every reply is recorded; it has none of its own."""
+    """Stands where a model would when every reply is recorded; it has none of its own.
+
+    ``vision`` is whether the recorded model was sent images, so that it is asked the same again.
+    """
+
+    vision: bool = False
 
     @property
     def _llm_type(self) -> str:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, ClassVar, Final
 
+import numpy as np
+
 from varve.agents.finagent.charts import kline_chart, kline_table, trading_chart, trading_table
 from varve.agents.finagent.config import MOVES_SESSIONS, Part
 from varve.agents.finagent.day import Chart, Day, DayStage, Reflection
@@ -164,11 +166,10 @@ def decision_lines(day: Day, made: Sequence[Made]) -> list[str]:
     """
     view, symbol = day.observation.view, day.observation.instrument.symbol
     bars = view.bars(symbol)
-    places = {bars.session(i): i for i in range(max(0, len(bars) - 4 * len(made)), len(bars))}
     lines = []
     for one in made:
-        place = places.get(one.session)
-        since = "unknown" if place is None else percent(float(bars.close[-1] / bars.close[place]) - 1.0)
+        place = int(np.searchsorted(bars.sessions, np.datetime64(one.session)))
+        since = percent(float(bars.close[-1] / bars.close[place]) - 1.0)
         if one.outcome is None:
             came = "outcome not known yet"
         else:
