@@ -14,10 +14,11 @@ import typer
 from varve.backtests.cache_cli import cache_app
 from varve.backtests.llm_cli import llm_app
 from varve.backtests.memory_cli import memory_app
+from varve.backtests.options import day_of, merged_values, pairs_of, run_config, settings_of
 from varve.backtests.study_cli import rescore
 from varve.backtests.sweep_cli import sweep
 from varve.backtests.trials_cli import compare, trials_app
-from varve.errors import UsageError, VarveError
+from varve.errors import VarveError
 
 if TYPE_CHECKING:
     from varve.backtests.record import RunFolder
@@ -164,8 +165,8 @@ def run(
     from varve.backtests import console
 
     given = {
-        "agent": agent, "ticker": ticker, "start": _day(start), "end": _day(end),
-        "warmup_start": _day(warmup_start), "llm": llm, "decide": decide,
+        "agent": agent, "ticker": ticker, "start": day_of(start), "end": day_of(end),
+        "warmup_start": day_of(warmup_start), "llm": llm, "decide": decide,
         "abstain_below": abstain_below, "abstain_as": abstain_as,
         "embedder": embedder, "data": data, "world": world,
         "world_seed": world_seed, "news": news, "seed": seed, "sizer": sizer, "costs": costs,
@@ -173,7 +174,7 @@ def run(
         "memory": memory, "allow_future_memory": allow_future_memory, "after_cutoff": after_cutoff,
         "tune": tune,
     }  # fmt: skip
-    settings = _settings(setting or [])
+    settings = settings_of(setting or [])
     if profile is not None:
         settings["profile"] = profile
     if without:
@@ -202,13 +203,13 @@ def _start_of_run(
         from varve.backtests import console
         from varve.backtests.run import run_backtest
 
-        built = _run_config(file, given, settings)
+        built = run_config(file, given, settings)
         console.offer_unfinished(built)
         return partial(run_backtest, built, bundle=bundle, use_cache=cache)
     from varve.backtests.record import find_run
     from varve.backtests.replay import resume_run
 
-    merged = _merged(file, given, settings)
+    merged = merged_values(file, given, settings)
     return partial(resume_run, find_run(resume), given=merged, use_cache=cache)
 
 
@@ -287,7 +288,7 @@ def data_import(
     """Check a file of prices (and news) and store it; nothing is stored if anything is wrong."""
     from varve.backtests.data_commands import import_file
 
-    import_file(file, ticker, calendar=calendar, columns=_pairs(column or [], "--column"))
+    import_file(file, ticker, calendar=calendar, columns=pairs_of(column or [], "--column"))
 
 
 @data_app.command("pull")
@@ -300,7 +301,7 @@ def data_pull(
     """Pull prices, events and news over the network and store them."""
     from varve.backtests.data_commands import pull
 
-    pull(ticker, source=source, start=start.date(), end=_day(end))
+    pull(ticker, source=source, start=start.date(), end=day_of(end))
 
 
 @data_app.command("list")
@@ -317,59 +318,6 @@ def data_show(ticker: Annotated[str, typer.Argument(help="A stored or sample tic
     from varve.backtests.data_commands import print_ticker
 
     print_ticker(ticker)
-
-
-def _run_config(file: Path | None, given: dict[str, Any], settings: dict[str, Any]) -> Any:
-    from varve.backtests.settings import RunConfig
-
-    merged = _merged(file, given, settings)
-    if "ticker" not in merged:
-        raise UsageError("no ticker given", mend="add one, for example: --ticker TSLA")
-    return RunConfig.build(**merged)
-
-
-def _merged(file: Path | None, given: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
-    from varve.config import read_toml
-
-    values = {} if file is None else read_toml(file)
-    merged = {**values, **given, "settings": {**values.get("settings", {}), **settings}}
-    if merged.get("memory"):
-        from varve.backtests.memory_start import snapshot_id
-
-        merged["memory"] = snapshot_id(str(merged["memory"]))
-    return merged
-
-
-def _settings(pairs: list[str]) -> dict[str, Any]:
-    """``key=value`` with the value read as TOML where it is TOML, else as text; dots make tables."""
-    import tomllib
-
-    settings: dict[str, Any] = {}
-    for key, text in _pairs(pairs, "--set").items():
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text
-        table = settings
-        *parents, last = key.split(".")
-        for parent in parents:
-            table = table.setdefault(parent, {})
-        table[last] = value
-    return settings
-
-
-def _pairs(texts: list[str], option: str) -> dict[str, str]:
-    pairs = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise UsageError(f"{option} was given {text!r}; expected NAME=VALUE", mend=f"{option} name=value")
-        pairs[key.strip()] = value.strip()
-    return pairs
-
-
-def _day(given: datetime | None) -> Any:
-    return None if given is None else given.date()
 
 
 if __name__ == "__main__":
