@@ -40,7 +40,8 @@ same prompts; *always HOLD* is what that answer alone would score.
 
 `fresh`: wording and names as in training, values of their own. `subjects`: companies, tickers and products
 never trained on. `wording`: every line from a pattern never trained on. `long`: pages of about 1.5 times the
-longest of training. The 8-gram overlap of each with the training data is in `heldout.json`.
+longest of training. The 8-gram overlap of each with the training data is in `heldout.json`; how the weights
+were made, with what was changed on the way, is in `docs/nano.md`.
 
 ## Where it fails
 Wording that it has not met: real headlines are wider than any list of patterns, so expect worse than the row
