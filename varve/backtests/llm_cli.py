@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -62,3 +63,17 @@ def llm_serve_recipe(
     from varve.backtests.llm_commands import print_recipe
 
     print_recipe(model, port=port, context=context)
+
+
+@llm_app.command("train-nano")
+def llm_train_nano(
+    folder: Annotated[Path, typer.Argument(help="A new folder, or one with an interrupted training.")],
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A smaller one in about a minute; it decides poorly.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of weights and training rows.")] = 0,
+) -> None:
+    """Train the model that comes with the package from nothing: draw, tokenise, train, evaluate, card."""
+    from varve.backtests.llm_train import train_nano
+
+    train_nano(folder, quick=quick, seed=seed)
