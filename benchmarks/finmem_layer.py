@@ -49,6 +49,7 @@ class FlatIndex:
         self.count = 0
 
     def add(self, vectors: Vectors, ids: Sequence[int]) -> None:
+        """Behind what is there."""
         until = self.count + len(ids)
         if until > len(self.rows):
             size = max(until, 2 * len(self.rows))
@@ -59,16 +60,19 @@ class FlatIndex:
         self.count = until
 
     def vector(self, memory_id: int) -> Vectors:
+        """Of one id."""
         row: Vectors = self.rows[self.place[memory_id]]
         return row
 
     def search(self, query: Vectors, k: int) -> tuple[list[float], list[int]]:
+        """The ``k`` greatest inner products, best first, and their ids."""
         products = self.rows[: self.count] @ query
         best = np.argpartition(products, -k)[-k:] if k < self.count else np.arange(self.count)
         best = best[np.argsort(-products[best])]
         return products[best].tolist(), self.ids[best].tolist()
 
     def remove(self, ids: Sequence[int]) -> None:
+        """Those ids; the rest moves up."""
         if not ids:
             return
         kept = np.isin(self.ids[: self.count], ids, invert=True)
@@ -89,6 +93,7 @@ class FinMemTier:
         self.index = FlatIndex(dimension)
 
     def add(self, texts: Sequence[str], vectors: Vectors, ids: Sequence[int]) -> None:
+        """New memories, importance drawn."""
         self.index.add(vectors, ids)
         for memory_id, text in zip(ids, texts, strict=True):
             importance = self.draw.choice(self.drawn[0], p=self.drawn[1])
@@ -99,6 +104,7 @@ class FinMemTier:
                 self.log.info(dict(item))
 
     def recall(self, query: Vectors, k: int) -> list[int]:
+        """Up to ``k`` ids, best first."""
         k = min(k, len(self.items))
         if not k:
             return []
@@ -114,6 +120,7 @@ class FinMemTier:
         return list(dict.fromkeys(memory_id for _, memory_id in scored[:k]))
 
     def credit(self, ids: Sequence[int], amount: int) -> list[int]:
+        """Points by the running count of credits; the ids that were found here."""
         reached = []
         for memory_id in ids:
             for item in self.items:
@@ -129,6 +136,7 @@ class FinMemTier:
         return reached
 
     def decay_and_purge(self) -> list[int]:
+        """One session older; the ids of what is gone."""
         items, places = self.items, range(len(self.items))
         for i in places:
             recency, importance, delta = self._decayed(items[i]["importance"], items[i]["delta"])
@@ -161,6 +169,7 @@ class FinMemTier:
         return up, down, ids
 
     def take(self, moved: Moved, *, rising: bool) -> None:
+        """What comes from another tier."""
         if not moved:
             return
         for item, _ in moved:
@@ -184,25 +193,29 @@ class FinMemLayer:
         self.removed: list[int] = []
 
     def add(self, tier: str, texts: Sequence[str], vectors: Vectors) -> None:
+        """New memories in one batch."""
         ids = list(range(self.next_id, self.next_id + len(texts)))
         self.next_id += len(texts)
         self.tiers[tier].add(texts, vectors, ids)
 
     def recall(self, query: Vectors, k: int) -> list[int]:
+        """Up to ``k`` ids of each tier."""
         return [memory_id for tier in self.tiers.values() for memory_id in tier.recall(query, k)]
 
     def credit(self, ids: Sequence[int], amount: int) -> None:
+        """To each, in the first tier that has it."""
         left = [memory_id for memory_id in ids if memory_id not in self.removed]
         for tier in self.tiers.values():
             reached = tier.credit(left, amount)
             left = [memory_id for memory_id in left if memory_id not in reached]
 
     def close_session(self) -> None:
+        """Decay and purge, then move between tiers, twice."""
         for tier in self.tiers.values():
             self.removed.extend(tier.decay_and_purge())
             if self.log is not None and tier is not self.tiers["reflection"]:
                 for i in range(len(tier.items)):
-                    self.log.info(f"memory: {tier.items[i]}")  # noqa: G004 (as there)
+                    self.log.info(f"memory: {tier.items[i]}")
         short, mid, long = (self.tiers[name] for name in ("short", "mid", "long"))
         for _ in range(2):
             for tier, above, below in ((short, mid, None), (mid, long, short), (long, None, mid)):
@@ -210,7 +223,7 @@ class FinMemLayer:
                 self.removed.extend(ids)
                 if self.log is not None:
                     for way, moved in (("up", up), ("down", down)):
-                        self.log.info(f"{way}: {[item for item, _ in moved]}")  # noqa: G004 (as there)
+                        self.log.info(f"{way}: {[item for item, _ in moved]}")
                 if above is not None:
                     above.take(up, rising=True)
                 if below is not None:

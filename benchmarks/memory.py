@@ -7,12 +7,14 @@ recalled six sessions before, and the close of the session.
 
 from __future__ import annotations
 
+import gc
 import logging
 import shutil
 import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -36,6 +38,7 @@ class NoEmbedder:
     name, fingerprint, dimension = "given", "given", DIMENSION
 
     def embed(self, texts: object) -> Vectors:
+        """Never."""
         raise AssertionError("the benchmark gives every vector")
 
 
@@ -159,6 +162,8 @@ def _w1(folder: Path) -> list[tuple[str, float, str]]:
     warm = _memory(folder / "warm")  # chromadb's import is no part of a session
     live(warm, sessions[:2])
     warm.close()
+    gc.collect()
+    gc.freeze()  # neither side pays for looking through what the process has imported
     finmem, silent, loop, flushed = [], [], [], []
     for n in range(REPEATS):  # by turns: what else the machine does hits all alike
         finmem.append(_finmem(sessions, folder))
@@ -206,11 +211,11 @@ def _of_size(n: int, folder: Path) -> list[tuple[str, float, str]]:
     held = _resident_mib() - before
     recalls, closes, ids = [], [], memory.ids()
     for query in _vectors(draw, QUERIES):
-        recalls.append(1e3 * cpu_seconds(lambda query=query: memory.recall(query, now, K, ticker="TSLA")))
+        recalls.append(1e3 * cpu_seconds(partial(memory.recall, query, now, K, ticker="TSLA")))
     for i in range(CLOSES):
         now += timedelta(hours=1)
         memory.credit(ids[i :: len(ids) // 20][:20], 1, now)
-        closes.append(1e3 * cpu_seconds(lambda: _close(memory, now)))
+        closes.append(1e3 * cpu_seconds(partial(memory.close_session, now)))
     memory.flush()
     memory.close()
     disk = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20
@@ -227,10 +232,6 @@ def _of_size(n: int, folder: Path) -> list[tuple[str, float, str]]:
 
 
 _BAR = {50_000: " (bar 5, aim 1)"}
-
-
-def _close(memory: LayeredMemory, now: datetime) -> None:
-    memory.close_session(now)
 
 
 def _resident_mib() -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 Clock = Callable[[], datetime]
 """Returns the present instant, timezone-aware UTC. Inject a fixed one in tests."""
@@ -50,11 +51,16 @@ def from_ns(ns: int) -> datetime:
 
 def iso(instant: datetime | date) -> str:
     """ISO 8601 text; instants in UTC with a trailing ``Z``."""
-    if isinstance(instant, datetime):
-        return to_utc(instant).isoformat().replace("+00:00", "Z")
-    return instant.isoformat()
+    return _iso_instant(instant) if isinstance(instant, datetime) else instant.isoformat()
 
 
+# A session's instant is written and read again with each of its events.
+@lru_cache(maxsize=1024)
+def _iso_instant(instant: datetime) -> str:
+    return to_utc(instant).isoformat().replace("+00:00", "Z")
+
+
+@lru_cache(maxsize=1024)
 def parse_iso(text: str) -> datetime:
     """The inverse of :func:`iso` for instants."""
     return to_utc(datetime.fromisoformat(text))

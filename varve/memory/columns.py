@@ -109,6 +109,8 @@ class Columns:
         in steps of ``weights.tie``; within a step the newest goes first, then the lower id.
         """
         n = self.count
+        if not n:
+            return []
         seen = self.available[:n] <= now_ns
         if ticker is not None:
             about = self.ticker[:n]
