@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from memory_helpers import TableEmbedder, day, make, put
 
-from varve.errors import DataError, SettingError, UnknownNameError, UsageError
-from varve.memory import MemoryConfig, NewMemory
+from varve.errors import DataError, IntegrityError, SettingError, UnknownNameError, UsageError
+from varve.memory import LayeredMemory, MemoryConfig, NewMemory
 from varve.memory.config import PRESETS
 from varve.types import Trace
 
@@ -323,3 +323,23 @@ def test_links_to_nothing_and_metadata_that_is_no_json_are_refused():
         put(memory, "x", metadata={"when": day(0)})
     with pytest.raises(UsageError, match="JSON"):
         put(memory, "x", metadata={"nan": float("nan")})
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda events: [*events, events[0]], "'m000001' was added out of turn; the next is m000003"),
+        (lambda events: [events[0], events[0]], "'m000001' was added out of turn"),
+        (lambda events: events[1:], "'m000002' was added out of turn; the next is m000001"),
+        (lambda events: events[2:], "names memory 'm000001', which is not stored"),
+    ],
+    ids=["one twice at the end", "one twice", "the first is missing", "credit without its memory"],
+)
+def test_events_with_an_id_twice_or_missing_are_no_memory(harm, said):
+    trace = Trace()
+    memory = make(trace=trace)
+    memory.credit([put(memory, "one"), put(memory, "two")][:1], 1, day(0))
+    assert [event.kind for event in trace.memory_events] == ["added", "added", "credited"]
+    with pytest.raises(IntegrityError, match=said) as caught:
+        LayeredMemory.replay(harm(trace.memory_events), memory.config, TableEmbedder())
+    assert "all of them, in the order" in caught.value.mend
