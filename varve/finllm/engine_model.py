@@ -18,6 +18,7 @@ import torch
 from varve.errors import ModelError
 from varve.finllm.constrain import Constrainer
 from varve.finllm.engine import Generated, GenerationRequest, Request, Scored, ScoreRequest
+from varve.finllm.engine_cuda import continuous
 from varve.finllm.engine_kv import (
     Pairs,
     PrefixCache,
@@ -60,6 +61,7 @@ class HostedModel:
         # Windows and recurrent states count places, holes too: such models go row by row.
         self.batchable = kinds == {"full_attention"} and not getattr(self.config, "sliding_window", None)
         self.prefixes = PrefixCache(prefix_bytes)
+        self.paged = continuous(model)
         self.constrainer = Constrainer(tokenizer, self.vocabulary, self.end_ids)
 
     def check(self, request: Request) -> None:
@@ -88,12 +90,25 @@ class HostedModel:
     def generate(
         self, requests: Sequence[GenerationRequest], alive: Callable[[int], bool]
     ) -> list[Generated | None]:
-        """One reply each, in one batch."""
-        rows = [Row(index, one, self.constrainer, self.end_ids) for index, one in enumerate(requests)]
+        """One reply each, in one batch; on CUDA those that paged attention can take go that way."""
+        made: list[Generated | None] = [None] * len(requests)
+        paged = [place for place, one in enumerate(requests) if self.paged and self.paged.takes(one)]
+        if self.paged and paged:
+            asked = [requests[place] for place in paged]
+            replies = self.paged.generate(asked, self.end_ids, self._text, lambda index: alive(paged[index]))
+            for place, reply in zip(paged, replies, strict=True):
+                made[place] = reply
+        rows = [
+            Row(index, one, self.constrainer, self.end_ids)
+            for index, one in enumerate(requests)
+            if index not in paged
+        ]
         groups = [rows] if self.batchable else [[row] for row in rows]
-        for group in groups:
+        for group in filter(None, groups):
             self._decode(group, alive)
-        return [None if row.dropped else self._generated(row) for row in rows]
+        for row in rows:
+            made[row.index] = None if row.dropped else self._generated(row)
+        return made
 
     @torch.inference_mode()
     def score(self, requests: Sequence[ScoreRequest]) -> list[Scored]:
@@ -130,9 +145,13 @@ class HostedModel:
         return isinstance(error, kind) or (isinstance(error, RuntimeError) and "CUDA error" in str(error))
 
     def _generated(self, row: Row) -> Generated:
-        ids = row.written
-        text = self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        text = self._text(row.written)
         return Generated(tuple(row.out), text, row.finish, len(row.request.prompt_ids), row.reused)
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        """Special tokens stay: families mark their calls with them."""
+        decoded = self.tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return str(decoded)
 
     def _decode(self, rows: list[Row], alive: Callable[[int], bool]) -> None:
         """Prompts, then token by token until every row has ended."""

@@ -7,8 +7,9 @@ import: torch and transformers are loaded at the first reply that is not in the 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -16,11 +17,11 @@ from typing import Any, Literal
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
-from langchain_core.language_models.base import LanguageModelInput
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.language_models.base import LangSmithParams, LanguageModelInput
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
-from langchain_core.messages.tool import invalid_tool_call, tool_call
-from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field, PrivateAttr
@@ -243,6 +244,37 @@ class LocalModel(BaseChatModel):
             )
         return int(ids[0])
 
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        """The whole reply as one chunk: a batch ends together."""
+        reply = self._generate(messages, stop, run_manager, **kwargs).generations[0].message
+        assert isinstance(reply, AIMessage)
+        calls = [
+            tool_call_chunk(name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=place)
+            for place, call in enumerate(reply.tool_calls)
+        ]
+        chunk = AIMessageChunk(
+            content=reply.content,
+            tool_call_chunks=calls,
+            usage_metadata=reply.usage_metadata,
+            response_metadata=reply.response_metadata,
+            chunk_position="last",
+        )
+        made = ChatGenerationChunk(message=chunk)
+        if run_manager:
+            run_manager.on_llm_new_token(reply.text, chunk=made)
+        yield made
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        made = super()._get_ls_params(stop=stop, **kwargs)
+        made.update(ls_provider="varve", ls_model_name=self._shown_name, ls_max_tokens=self.max_new_tokens)
+        return made
+
     def _prompt(
         self, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]]
     ) -> tuple[list[int], int]:
@@ -283,7 +315,7 @@ class LocalModel(BaseChatModel):
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
 
     def _reply(self, made: Generated, tools: bool, stop: Sequence[str]) -> AIMessage:
-        text = made.text
+        text = self._host.tokenizer.decode(made.token_ids, skip_special_tokens=True)
         calls: list[tuple[str, Any]] = []
         bad: list[str] = []
         finish: str = made.finish
