@@ -6,6 +6,8 @@
 * Moves: the weightiest line that leans the way of the move, or that nothing does.
 * Decisions: a BUY was right where the price has risen since, a SELL or FLAT where it has fallen; a HOLD is
   not judged. Where more were wrong than right it resolves to wait for more evidence.
+* Importance of a text, which any agent may ask about: an annual report is vital, a quarterly one high, news
+  all of whose leaning words lean one way is high, other news that leans medium, everything else low.
 """
 
 from __future__ import annotations
@@ -67,11 +69,19 @@ def _review(page: Page) -> dict[str, Any]:
     }
 
 
+def _importance(page: Page) -> dict[str, Any]:
+    item = page.items[0] if page.items else Item("", None, "", "")
+    reports = {"10-K": "vital", "10-Q": "high"}
+    leaning = {0.0: "low", 1.0: "high"}.get(abs(lean(item)), "medium")
+    return {"importance": reports.get(item.kind, leaning)}
+
+
 ANSWERS: dict[str, Callable[[Page], dict[str, Any]]] = {
     "summarise_news": _news,
     "summarise_past": _past,
     "explain_moves": _moves,
     "review_decisions": _review,
+    "rate_importance": _importance,
 }
 """The fields of each stage's form, by the form's name."""
 
