@@ -15,7 +15,7 @@ from varve.backtests.cache_cli import cache_app
 from varve.backtests.llm_cli import llm_app
 from varve.backtests.memory_cli import memory_app
 from varve.backtests.options import day_of, merged_values, pairs_of, run_config, settings_of
-from varve.backtests.study_cli import rescore
+from varve.backtests.study_cli import ablate, rescore
 from varve.backtests.sweep_cli import sweep
 from varve.backtests.trials_cli import compare, trials_app
 from varve.errors import VarveError
@@ -36,6 +36,7 @@ app.add_typer(cache_app, name="cache")
 app.add_typer(llm_app, name="llm")
 app.add_typer(memory_app, name="memory")
 app.command()(rescore)
+app.command()(ablate)
 app.add_typer(trials_app, name="trials")
 app.command()(compare)
 app.command()(sweep)
