@@ -22,10 +22,15 @@ def blocks(found: Comparison, width: int) -> list[tuple[list[str], list[list[str
     columns = [*found.runs, *found.held]
     fit = max(1, (width - LABEL_WIDTH) // CELL_WIDTH)
     parts = [columns[i : i + fit] for i in range(0, len(columns), fit)]
-    return [
-        (["", *(c.key for c in part)], [[label, *(cell(c) for c in part)] for label, cell in _rows(columns)])
-        for part in parts
-    ]
+    return [(["", *(c.key for c in part)], _cells(part, _rows(columns))) for part in parts]
+
+
+def _cells(part: Sequence[Column], rows: Sequence[tuple[str, Cell]]) -> list[list[str]]:
+    found = [[label, *(cell(column) for column in part)] for label, cell in rows]
+    if any(column.run_id is not None for column in part):
+        return found
+    # A block of buy-and-hold alone has no use for what is measured against it.
+    return [row for row in found if set(row[1:]) != {ABSENT}]
 
 
 def _rows(columns: Sequence[Column]) -> list[tuple[str, Cell]]:

@@ -31,7 +31,7 @@ class Deflated:
 
 
 def probabilistic_sharpe(returns: Floats, benchmark: float = 0.0) -> float:
-    """The probability that the true Sharpe ratio is above ``benchmark`` (2012, equation 11).
+    """The probability that the true Sharpe ratio is above ``benchmark`` (2012).
 
     Args:
         returns: simple returns per session, shape (n,), n ≥ 3 and not constant; else NaN.
@@ -45,7 +45,7 @@ def probabilistic_sharpe(returns: Floats, benchmark: float = 0.0) -> float:
 
 
 def minimum_track_record(returns: Floats, benchmark: float = 0.0, confidence: float = 0.95) -> float:
-    """Sessions that a record like this must have to be above ``benchmark`` (2012, equation 13).
+    """Sessions that a record like this must have to be above ``benchmark`` (2012).
 
     1 + (1 − γ₃ SR + (γ₄ − 1)/4 · SR²) · (z / (SR − SR*))², γ₃ skewness, γ₄ kurtosis, z the normal
     quantile of ``confidence``.
