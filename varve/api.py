@@ -5,10 +5,17 @@
 
 from __future__ import annotations
 
+from varve.agents.agent import Agent, AgentConfig
+from varve.agents.check import check_agent
+from varve.agents.prompting import Page, Prompts, labels_of, market_values, trading_values
+from varve.agents.stage import Budget, Stage
+from varve.agents.tools import DayTools
 from varve.backtests.run import run_backtest
 from varve.backtests.settings import RunConfig
 from varve.config import FrozenConfig
 from varve.errors import DataError, IntegrityError, ModelError, UsageError, VarveError
+from varve.finllm.forms import Choice, DecideForm, Each, Form, Label, Text
+from varve.finllm.untrusted import section
 from varve.market import BarSeries, InstrumentData, MarketData, MarketView, Observation, Provenance
 from varve.memory.check import Memory, check_memory
 from varve.memory.flat import FlatWindow
@@ -29,6 +36,7 @@ from varve.types import (
     Order,
     Outcome,
     Portfolio,
+    StageNote,
     ToolCall,
     Usage,
 )
@@ -38,21 +46,30 @@ API_VERSION = 1
 __all__ = [
     "API_VERSION",
     "Action",
+    "Agent",
+    "AgentConfig",
     "Bar",
     "BarSeries",
+    "Budget",
+    "Choice",
     "CorporateEvent",
     "DataError",
+    "DayTools",
+    "DecideForm",
     "Decision",
     "Document",
+    "Each",
     "Failure",
     "FailureReason",
     "Fill",
     "FlatWindow",
+    "Form",
     "FrozenConfig",
     "Instrument",
     "InstrumentData",
     "IntegrityError",
     "Intent",
+    "Label",
     "Labelled",
     "LabelledQuery",
     "Lesson",
@@ -63,17 +80,27 @@ __all__ = [
     "Observation",
     "Order",
     "Outcome",
+    "Page",
     "Portfolio",
+    "Prompts",
     "Provenance",
     "RunConfig",
     "RunContext",
+    "Stage",
+    "StageNote",
+    "Text",
     "ToolCall",
     "Trader",
     "Usage",
     "UsageError",
     "VarveError",
+    "check_agent",
     "check_memory",
     "citation",
+    "labels_of",
+    "market_values",
     "of_citation",
     "run_backtest",
+    "section",
+    "trading_values",
 ]

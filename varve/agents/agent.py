@@ -11,6 +11,7 @@ from varve.agents.importance import ImportanceJudge
 from varve.agents.prompting import Page
 from varve.config import FrozenConfig
 from varve.errors import UsageError
+from varve.finllm.replies import DecideReply
 from varve.finllm.session import ModelSession
 from varve.market.observation import Observation
 from varve.memory.config import MemoryConfig
@@ -18,7 +19,16 @@ from varve.memory.embedders import get_embedder
 from varve.memory.layered import LayeredMemory
 from varve.memory.records import NewMemory
 from varve.strategies.base import RunContext, Trader
-from varve.types import Document, DocumentKind, Usage
+from varve.types import (
+    Decision,
+    Document,
+    DocumentKind,
+    Failure,
+    Intent,
+    StageNote,
+    ToolCall,
+    Usage,
+)
 
 TIER_OF_KIND: dict[DocumentKind, str] = {"news": "short", "10-Q": "mid", "10-K": "long"}
 MAX_STORED_CHARS = 20_000
@@ -151,6 +161,40 @@ class Agent(Trader):
             kind=kind,
             links=links,
         )
+
+    def decided(
+        self,
+        observation: Observation,
+        reply: DecideReply | Failure,
+        page: Page,
+        first_call: int,
+        *,
+        tool_calls: tuple[ToolCall, ...] = (),
+        stages: tuple[StageNote, ...] = (),
+    ) -> Decision:
+        """A reply as a decision; labels become the ids of memories, a failure has neither orders nor ids.
+
+        Args:
+            page: whose labels the reply names.
+            first_call: :attr:`calls_so_far` when the day began.
+        """
+        usage = self.usage_since(first_call)
+        if isinstance(reply, Failure):
+            return Decision(failure=reply, tool_calls=tool_calls, usage=usage, stages=stages)
+        return Decision(
+            orders=(Intent(observation.instrument, reply.action),),
+            confidence=reply.confidence,
+            rationale=page.plain(reply.rationale),
+            cited_memories=page.cited(reply.cited_memories),
+            tool_calls=tool_calls,
+            usage=usage,
+            stages=stages,
+        )
+
+    @property
+    def session(self) -> ModelSession:
+        """Calls the model."""
+        return self._session
 
     def usage_since(self, first_call: int) -> Usage:
         """Tokens and calls of the model calls from the trace's ``first_call``-th on."""

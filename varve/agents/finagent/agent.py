@@ -15,11 +15,10 @@ from varve.agents.finagent.intelligence import Intelligence, PastIntelligence
 from varve.agents.finagent.reflections import HighReflection, LowReflection, Made
 from varve.agents.finagent.tools import signal_sources
 from varve.agents.prompting import Prompts, market_values, trading_values
-from varve.finllm.session import ModelSession
 from varve.finllm.vision import sees
 from varve.market.observation import Observation
 from varve.strategies.base import Lesson, RunContext
-from varve.types import Decision, Failure, Intent, Outcome
+from varve.types import Decision, Failure, Outcome
 
 
 class FinAgent(Agent):
@@ -57,11 +56,6 @@ class FinAgent(Agent):
         self.held: list[Held] = []
         self.last_low: Reflection | None = None
         self.last_high: Reflection | None = None
-
-    @property
-    def session(self) -> ModelSession:
-        """Calls the model."""
-        return self._session
 
     def go_blind(self, because: str) -> None:
         """From here on charts are given as tables."""
@@ -112,22 +106,14 @@ class FinAgent(Agent):
                 self._intelligence.keep(day)
         reply = self._deciding.decide(day)
         self.close_day(observation.decision_at)
-        usage, notes = self.usage_since(first_call), tuple(day.notes)
-        if isinstance(reply, Failure):
-            return Decision(failure=reply, tool_calls=day.tool_calls, usage=usage, stages=notes)
-        rationale = day.page.plain(reply.rationale)
-        self.made[observation.step] = Made(
-            observation.session, reply.action, reply.confidence, observation.position, rationale
+        decision = self.decided(
+            observation, reply, day.page, first_call, tool_calls=day.tool_calls, stages=tuple(day.notes)
         )
-        return Decision(
-            orders=(Intent(observation.instrument, reply.action),),
-            confidence=reply.confidence,
-            rationale=rationale,
-            cited_memories=day.page.cited(reply.cited_memories),
-            tool_calls=day.tool_calls,
-            usage=usage,
-            stages=notes,
-        )
+        if not isinstance(reply, Failure):
+            self.made[observation.step] = Made(
+                observation.session, reply.action, reply.confidence, observation.position, decision.rationale
+            )
+        return decision
 
     def _begin_day(self, observation: Observation) -> Day:
         config: FinAgentConfig = self.config

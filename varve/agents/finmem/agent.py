@@ -26,7 +26,7 @@ from varve.finllm.replies import DecideReply
 from varve.market.observation import Observation
 from varve.memory.records import Recalled
 from varve.strategies.base import Lesson, RunContext
-from varve.types import Action, Decision, Failure, Intent, Outcome
+from varve.types import Action, Decision, Failure, Outcome
 
 OUTCOME_TOKENS = 40
 
@@ -144,21 +144,11 @@ class FinMem(Agent):
             max_news=4 * config.max_news,
         )
         talk = self._decide.ask(self._session, system, prompt, page, tools=tools)
-        usage = self.usage_since(first_call)
-        if isinstance(talk.reply, Failure):
-            self.close_day(observation.decision_at)
-            return Decision(failure=talk.reply, tool_calls=talk.tool_calls, usage=usage)
-        cited, rationale = page.cited(talk.reply.cited_memories), page.plain(talk.reply.rationale)
-        self._remember_decision(observation, talk.reply, rationale, cited)
+        decision = self.decided(observation, talk.reply, page, first_call, tool_calls=talk.tool_calls)
+        if not isinstance(talk.reply, Failure):
+            self._remember_decision(observation, talk.reply, decision.rationale, decision.cited_memories)
         self.close_day(observation.decision_at)
-        return Decision(
-            orders=(Intent(observation.instrument, talk.reply.action),),
-            confidence=talk.reply.confidence,
-            rationale=rationale,
-            cited_memories=cited,
-            tool_calls=talk.tool_calls,
-            usage=usage,
-        )
+        return decision
 
     def _page(self, observation: Observation) -> tuple[Page, str, str]:
         """Take in new documents and recall; the day's page with its sections of memories and news."""
