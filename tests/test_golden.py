@@ -1,18 +1,30 @@
-"""Golden runs: every statistic and a hash of the order list, pinned. ``make golden`` writes them anew."""
+"""Golden runs: every statistic, the order list and the report's data, pinned; each replays without torch.
+
+``make golden`` writes them anew.
+"""
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
 import pytest
 
 from tests.helpers import prepared
-from varve.backtests.derive import track_of_records
+from varve.backtests.derive import derive_tables
+from varve.backtests.inputs import write_inputs
+from varve.backtests.journal import Journal
 from varve.backtests.metrics import compute_metrics
-from varve.backtests.run import simulate
+from varve.backtests.record import RunFolder
+from varve.backtests.run import _manifest, steps_of
+from varve.backtests.table import table_rows
+from varve.clock import wall_clock
 from varve.config import canonical_json
 from varve.market.calendars import get_calendar
+from varve.types import Trace
 
 FILE = Path(__file__).parent / "golden" / "runs.json"
 
@@ -27,53 +39,127 @@ RUNS = {
     "finmem over a split": {"agent": "finmem", "start": date(2022, 7, 15), "end": date(2022, 9, 30),
                             "warmup_start": date(2022, 6, 1)},
     "finmem, same close": {"agent": "finmem", "ticker": "COIN", "fill": "same_close"},
+    "finagent on TSLA": {"agent": "finagent"},
+    "finagent, conservative, without tools, on ETH-USD": {
+        "agent": "finagent", "ticker": "ETH-USD",
+        "settings": {"profile": "conservative", "without": ["tools"], "reflect_every_sessions": 3}},
     "buy-and-hold with dividends": {"agent": "buy-and-hold", "ticker": "MSFT", "start": date(2022, 1, 3),
                                     "end": date(2022, 12, 30)},
     "random over a split": {"agent": "random", "ticker": "AMZN", "start": date(2022, 4, 1),
                             "end": date(2022, 8, 1), "settings": {"flip_probability": 0.2}},
     "sma-cross, zero costs": {"agent": "sma-cross", "ticker": "NFLX", "costs": "zero"},
     "sma-cross by fractions": {"agent": "sma-cross", "ticker": "COIN", "sizer": "fraction"},
+    "macd by the unit, short": {"agent": "macd", "ticker": "NFLX", "sizer": "finmem_unit"},
+    "kdj-rsi on AMZN": {"agent": "kdj-rsi", "ticker": "AMZN", "start": date(2023, 1, 3)},
+    "zscore on ETH-USD": {"agent": "zscore", "ticker": "ETH-USD"},
+    "zscore by the unit, short, with dividends": {"agent": "zscore", "ticker": "MSFT",
+                                                  "sizer": "finmem_unit"},
+    "stochastic-bollinger over a split": {"agent": "stochastic-bollinger", "start": date(2022, 7, 1),
+                                          "end": date(2022, 11, 30), "settings": {"deviations": 1.5}},
+    "sma-cross, tuned": {"agent": "sma-cross", "ticker": "AMZN", "tune": True},
+    "finmem, random recall": {"agent": "finmem", "ticker": "MSFT", "end": date(2023, 3, 31),
+                              "settings": {"memory": {"recall": "random"}}},
 }  # fmt: skip
 
 
-def figures(name):
-    run = prepared(**RUNS[name])
-    records = simulate(run)
-    agent = run.config.agent
-    track = track_of_records(agent, records, run)
-    per_year = get_calendar(run.data.instrument.calendar).sessions_per_year
-    trading = [r for r in records if r.phase == "trade"]
-    orders = [[r.session.isoformat(), *order] for r in trading for order in r.orders]
-    actions = [[intent.action.value for intent in r.decision.orders] for r in trading]
+def recorded(name, home) -> RunFolder:
+    """The folder of a golden run: what a run writes, without charts and page."""
+    run, folder = prepared(**RUNS[name]), RunFolder(home / f"golden-{list(RUNS).index(name):02d}")
+    folder.path.mkdir()
+    folder.write(_manifest(run, folder, wall_clock, bundle=True))
+    write_inputs(folder.inputs, run.data)
+    journal = Journal(folder.journal, run_id=folder.run_id)
+    for record in steps_of(run, memory_folder=None, run_id=folder.run_id, trace=Trace()):
+        journal.append(record)
+    journal.close()
+    return folder
+
+
+def figures(folder):
+    tables = derive_tables(folder)
+    folder.update(status="finished", run_digest=tables.digest)
+    manifest, steps = tables.manifest, tables.steps
+    per_year = get_calendar(manifest["instrument"]["calendar"]).sessions_per_year
+    orders = [[row["session"], *order] for row in steps for order in row["orders"]]
+    actions = [[action for _, action in row["decision"]["orders"]] for row in steps]
     return {
-        "metrics": compute_metrics(track, per_year).json(),
+        "metrics": compute_metrics(tables.tracks[0], per_year).json(),
         "orders": len(orders),
-        "order_list_sha256": hashlib.sha256(canonical_json(orders).encode()).hexdigest(),
-        "actions_sha256": hashlib.sha256(canonical_json(actions).encode()).hexdigest(),
-        "failures": sum(r.decision.failure is not None for r in records),
-        "lessons": sum(r.phase == "warmup" for r in records),
-        "data_sha256": run.data.content_hash,
+        "order_list_sha256": sha256(canonical_json(orders)),
+        "actions_sha256": sha256(canonical_json(actions)),
+        # The report's table as it is printed, its sentence, and what lies beside it as CSV.
+        "table_sha256": sha256(canonical_json([*table_rows(tables.metrics), tables.metrics["sentence"]])),
+        "csv_sha256": {
+            name: sha256((folder.path / f"{name}.csv").read_text())
+            for name in ("decisions", "trades", "equity")
+        },
+        "failures": sum(row["failure"] is not None for row in (*tables.details.lessons, *steps)),
+        "lessons": len(tables.details.lessons),
+        "data_sha256": manifest["data_hash"],
     }
 
 
+def sha256(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 @pytest.fixture(scope="module")
-def golden(request):
+def runs(tmp_path_factory):
+    """Every golden run, recorded as a run is: its folder and its figures, by name."""
+    home = tmp_path_factory.mktemp("golden")
+    folders = {name: recorded(name, home) for name in RUNS}
+    return {name: (folder, figures(folder)) for name, folder in folders.items()}
+
+
+@pytest.fixture(scope="module")
+def golden(request, runs):
     if request.config.getoption("--update-golden"):
         FILE.parent.mkdir(exist_ok=True)
-        FILE.write_text(json.dumps({name: figures(name) for name in RUNS}, indent=1, sort_keys=True) + "\n")
+        made = {name: figures for name, (_, figures) in runs.items()}
+        FILE.write_text(json.dumps(made, indent=1, sort_keys=True) + "\n")
     return json.loads(FILE.read_text())
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_golden(golden, name):
-    now, then = figures(name), golden[name]
+def test_golden(golden, runs, name):
+    now, then = dict(runs[name][1]), dict(golden[name])
     # Statistics pass through linear algebra libraries, whose last digits differ between machines.
-    measured, pinned = now.pop("metrics"), dict(then).pop("metrics")
-    assert measured == pytest.approx(pinned, rel=1e-9, abs=1e-9, nan_ok=True)
-    assert now == {key: value for key, value in then.items() if key != "metrics"}
+    assert now.pop("metrics") == pytest.approx(then.pop("metrics"), rel=1e-9, abs=1e-9, nan_ok=True)
+    assert now == then
 
 
 def test_golden_runs_trade_and_differ(golden):
     assert set(golden) == set(RUNS)
+    assert len(RUNS) >= 12
     assert all(run["orders"] for run in golden.values())
     assert len({run["order_list_sha256"] for run in golden.values()}) == len(RUNS)
+    assert any(run["metrics"]["dividends"] for run in golden.values())
+
+
+REPLAY = """
+import json, sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "transformers"):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Absent())
+from pathlib import Path
+from varve.backtests.record import RunFolder
+from varve.backtests.replay import replay_run
+for path in sys.argv[1:]:
+    print(path, replay_run(RunFolder(Path(path))).digest)
+assert not {"torch", "transformers"} & set(sys.modules)
+"""
+
+
+def test_every_golden_run_replays_without_torch(runs):
+    folders = [folder for folder, _ in runs.values()]
+    done = subprocess.run(
+        [sys.executable, "-c", REPLAY, *(str(folder.path) for folder in folders)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    found = dict(line.split() for line in done.stdout.splitlines())
+    assert found == {str(folder.path): folder.read()["run_digest"] for folder in folders}

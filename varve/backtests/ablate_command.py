@@ -58,7 +58,7 @@ def _table(found: Ablation) -> Table:
     shown = Table(show_edge=False, pad_edge=False, header_style="bold")
     shown.add_column("", no_wrap=True)
     for name in ("Sharpe", "p", "bps a session", "p", "same"):
-        shown.add_column(name, justify="right")
+        shown.add_column(name, justify="right", no_wrap=True)
     for row in found.compared:
         shown.add_row(*_cells(row, found.seeds), style="bold" if row.stands_out else None)
     return shown
@@ -81,4 +81,4 @@ def _cells(row: Compared, seeds: int) -> list[str]:
 def _interval(value: float, low: float, high: float, form: str) -> str:
     if value != value:
         return "–"
-    return f"{signed(value, form)} [{signed(low, form)}, {signed(high, form)}]"
+    return f"{signed(value, form)} [{signed(low, '.1f')}, {signed(high, '.1f')}]"

@@ -248,7 +248,7 @@ def _metrics(
     calendar = get_calendar(prepared.data.instrument.calendar)
     columns = []
     for track in tracks:
-        difference = _against_vectorbt(track)
+        difference = _against_vectorbt(track, prepared)
         figures = compute_metrics(track, calendar.sessions_per_year).json()
         columns.append(
             {"name": track.name, "metrics": figures, "ledger_matches_vectorbt": difference <= 1e-9}
@@ -276,7 +276,7 @@ def _metrics(
     }
 
 
-def _against_vectorbt(track: Track) -> float:
+def _against_vectorbt(track: Track, prepared: Prepared) -> float:
     """How far ledger and vectorbt lie apart at most, as a fraction of initial equity."""
     return check_replay(
         sessions=track.sessions,
@@ -288,6 +288,7 @@ def _against_vectorbt(track: Track) -> float:
             for equity, dividends in zip(track.equity, track.dividends, strict=True)
         ],
         initial_cash=track.equity[0],
+        filled_after_mark=prepared.fill_rule == "same_close",
     )
 
 
@@ -301,7 +302,7 @@ def check_ledger(folder: RunFolder, data: InstrumentData) -> float:
         IntegrityError: if it is above 1e-9.
     """
     trading = recorded_trading(folder, data)
-    return _against_vectorbt(track_of_rows("audited", trading.steps, trading.prepared))
+    return _against_vectorbt(track_of_rows("audited", trading.steps, trading.prepared), trading.prepared)
 
 
 class Trading(NamedTuple):

@@ -45,6 +45,7 @@ def check_replay(
     split_factors: Sequence[float],
     trading_pnl: Sequence[float],
     initial_cash: float,
+    filled_after_mark: bool = False,
 ) -> float:
     """Let vectorbt trade the fills again and compare its profit with the ledger's, session by session.
 
@@ -55,6 +56,8 @@ def check_replay(
             by quantity × factor and price ÷ factor.
         trading_pnl: the ledger's equity less initial cash and dividends, currency, shape (n,).
         initial_cash: what differences are measured against.
+        filled_after_mark: orders fill at the close at which the session was marked (``same_close``); what
+            the exchange does itself (cash for fractions, closing a ruined account) still comes before.
 
     Returns:
         The largest difference as a fraction of ``initial_cash``.
@@ -63,20 +66,20 @@ def check_replay(
         IntegrityError: if it is above 1e-9.
     """
     factors = split_factors
-    rows_close, rows_size, rows_price, rows_fee, marks = [], [], [], [], []
+    rows_close, rows_size, rows_price, rows_fee = (list[float]() for _ in range(4))
+    marks: list[int] = []
     by_session: Mapping[date, list[Fill]] = _by_session(fills)
     for i, session in enumerate(sessions):
+        here = by_session.get(session, [])
+        later = [f for f in here if filled_after_mark and f.clipped not in ("cash_in_lieu", "ruined")]
         # A row per fill and one for the close: vectorbt takes one order a row, a bar may have two.
-        for fill in by_session.get(session, ()):
-            rows_close.append(fill.price / factors[i])
-            rows_size.append(fill.quantity * factors[i])
-            rows_price.append(fill.price / factors[i])
-            rows_fee.append(fill.commission)
-        marks.append(len(rows_close))
-        rows_close.append(closes[i] / factors[i])
-        rows_size.append(np.nan)
-        rows_price.append(np.nan)
-        rows_fee.append(0.0)
+        for fill in [*(f for f in here if f not in later), None, *later]:
+            if fill is None:
+                marks.append(len(rows_close))
+            rows_close.append((closes[i] if fill is None else fill.price) / factors[i])
+            rows_size.append(np.nan if fill is None else fill.quantity * factors[i])
+            rows_price.append(np.nan if fill is None else fill.price / factors[i])
+            rows_fee.append(0.0 if fill is None else fill.commission)
     value = _replayed_value(rows_close, rows_size, rows_price, rows_fee, 1_000.0 * initial_cash)
     difference = np.abs(value[marks] - 1_000.0 * initial_cash - np.asarray(trading_pnl)) / initial_cash
     worst = int(difference.argmax())
