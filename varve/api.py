@@ -22,6 +22,8 @@ from varve.memory.flat import FlatWindow
 from varve.memory.labels import Labelled, LabelledQuery
 from varve.memory.records import citation, of_citation
 from varve.strategies.base import Lesson, RunContext, Trader
+from varve.strategies.check import check_strategy
+from varve.strategies.signals import Reading, Signal, SignalTrader
 from varve.types import (
     Action,
     Bar,
@@ -84,8 +86,11 @@ __all__ = [
     "Portfolio",
     "Prompts",
     "Provenance",
+    "Reading",
     "RunConfig",
     "RunContext",
+    "Signal",
+    "SignalTrader",
     "Stage",
     "StageNote",
     "Text",
@@ -96,6 +101,7 @@ __all__ = [
     "VarveError",
     "check_agent",
     "check_memory",
+    "check_strategy",
     "citation",
     "labels_of",
     "market_values",
