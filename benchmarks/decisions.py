@@ -1,4 +1,7 @@
-"""Whole FinMem decisions with the model stubbed: recall, prompt, parse, journal; store flush beside."""
+"""Whole FinMem decisions with the model stubbed: recall, prompt, parse, journal; store flush beside.
+
+The bar is four times what FinMem's released code was measured at, 35 to 38 sessions per CPU-second.
+"""
 
 import tempfile
 import time
@@ -77,7 +80,11 @@ def run() -> list[tuple[str, float, str]]:
     with tempfile.TemporaryDirectory() as folder:
         steps, spent, flush = _decide(Path(folder))
     return [
-        ("FinMem decisions and lessons, model stubbed, journal on disk", steps / spent, "per CPU-second"),
+        (
+            "FinMem decisions and lessons, model stubbed, journal on disk (bar 152)",
+            steps / spent,
+            "per CPU-second",
+        ),
         ("store flush beside it, chromadb's import included", flush, "CPU-seconds for the run"),
         ("steps of that run", steps, "steps"),
     ]

@@ -1,4 +1,4 @@
-"""What the journal costs a step, and a year's run with every reply in the cache."""
+"""What the journal costs a step, ``backtest --help``, and a year's run with every reply in the cache."""
 
 import json
 import os
@@ -19,6 +19,12 @@ YEAR = {"ticker": "TSLA", "start": "2024-01-02", "end": "2024-12-31", "warmup_st
 
 # In a process of its own: the bar is what a user waits for, imports included.
 IMPORTS = "import vectorbt, chromadb"
+HELP = """
+import sys
+from varve.backtests import cli
+sys.argv = ["backtest", "--help"]
+cli.main()
+"""
 WARM_RUN = """
 import json, sys
 from varve.backtests import cli
@@ -76,9 +82,11 @@ def run() -> list[tuple[str, float, str]]:
     """Name, value and unit of each figure."""
     with tempfile.TemporaryDirectory() as folder:
         journal = _journal_ms(Path(folder))
+        shown = median(_seconds(HELP, home=Path(folder)) for _ in range(REPEATS))
         imports, warm = _warm_run(Path(folder))
     return [
         ("journal, per step of FinMem (bar 2)", journal, "CPU-ms"),
+        ("backtest --help (bar 0.3)", shown, "CPU-seconds"),
         ("importing vectorbt and chromadb", imports, "CPU-seconds"),
         ("one-year FinMem run, every reply cached", warm, "CPU-seconds"),
         ("the run ÷ those imports (bar 2.5)", warm / imports, "×"),
