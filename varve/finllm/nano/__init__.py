@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from varve.finllm.engine_files import find_folder
 from varve.finllm.nano.model import NanoModel
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -16,5 +17,5 @@ def make_nano(argument: str, *, seed: int) -> NanoModel:
     Raises:
         NoDataError, BadFileError: if there is no model in the folder.
     """
-    folder = Path(argument).expanduser() if argument else WEIGHTS
+    folder = find_folder(argument) if argument else WEIGHTS
     return NanoModel(folder=str(folder), seed=seed, max_new_tokens=MAX_NEW_TOKENS)
