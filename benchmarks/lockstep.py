@@ -1,0 +1,122 @@
+"""Runs in step on one local model against the same runs alone: ``python -m benchmarks.lockstep``.
+
+Real FinMem prompts of different sample worlds (all longer than 800 tokens, fewer than 5 % equal), no reply
+cache, the same threads, a fresh engine for each side, so that no side finds what the other has computed. The
+weights are random: they say nothing, and cost what trained ones cost. Replies are constrained, and equal.
+"""
+
+import argparse
+import os
+import tempfile
+import threading
+import time
+from collections import Counter
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import describe
+from varve.backtests.run import Prepared, prepare, simulate
+from varve.backtests.settings import RunConfig
+from varve.config import canonical_json
+from varve.finllm.engine import Counters
+from varve.finllm.lockstep import Lockstep
+
+SHAPE = {"hidden_size": 192, "num_hidden_layers": 6, "num_attention_heads": 6, "num_key_value_heads": 2,
+         "head_dim": 32, "intermediate_size": 512, "max_position_embeddings": 8192}  # fmt: skip
+"""Of a model of 3 million parameters."""
+
+REPLY_TOKENS = 160
+
+
+def prepared_runs(llm: str, runs: int, end: date) -> list[Prepared]:
+    """FinMem on as many sample worlds; the test begins on 1 March 2023."""
+    tickers = ("TSLA", "AMZN", "NFLX", "MSFT")
+    return [
+        prepare(
+            RunConfig.build(
+                agent="finmem", ticker=tickers[i % 4], data="sample", world_seed=i // 4, llm=llm,
+                start=date(2023, 3, 1), end=end, warmup_start=date(2023, 2, 27),
+                settings={"max_tool_rounds": 1},
+            )
+        )
+        for i in range(runs)
+    ]  # fmt: skip
+
+
+def measured(runs: list[Prepared], *, together: bool) -> tuple[list[Any], float, float, Counters]:
+    """What the runs did, wall seconds, CPU seconds of this process, and what the engine did."""
+    engine = runs[0].model.engine  # type: ignore[union-attr]
+    wall, cpu = time.perf_counter(), time.process_time()
+    found: list[Any] = [None] * len(runs)
+    if together:
+        steps = Lockstep(len(runs))
+
+        def one(number: int) -> None:
+            steps.enter(runs[number].model)
+            try:
+                found[number] = simulate(runs[number])
+            finally:
+                steps.forget()
+
+        threads = [threading.Thread(target=one, args=(number,)) for number in range(len(runs))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        steps.close()
+    else:
+        found = [simulate(run) for run in runs]
+    spent = time.perf_counter() - wall, time.process_time() - cpu
+    counters = engine.counters
+    engine.close()
+    return found, *spent, counters
+
+
+def run(runs: int = 32, end: date = date(2023, 3, 3)) -> list[tuple[str, float, str]]:
+    """Name, value and unit of each figure."""
+    from tests.finllm.tiny_models import write_tiny_llm
+
+    os.environ["VARVE_MODEL_MAX_TOKENS"] = str(REPLY_TOKENS)
+    with tempfile.TemporaryDirectory() as folder:
+        made = write_tiny_llm(Path(folder) / "random-3m", **SHAPE)
+        ready = prepared_runs(f"hf:{made}", runs, end)
+        alone, wall, cpu, _ = measured(ready, together=False)
+        # The models keep what their engine was; the closed one is replaced at the first question.
+        stepped, wall_2, cpu_2, counters = measured(ready, together=True)
+    calls = [call for steps in stepped for step in steps for call in step.model_calls]
+    prompts = Counter(canonical_json([call.stage, list(call.messages)]) for call in calls)
+    equal = 100.0 * sum(count - 1 for count in prompts.values()) / len(calls)
+    tokens = [call.usage.input_tokens for call in calls]
+    return [
+        (f"lockstep gain, {runs} runs, wall", wall / wall_2, "×"),
+        (f"lockstep gain, {runs} runs, CPU", cpu / cpu_2, "×"),
+        ("one after another", wall, f"s wall ({cpu:.0f} s CPU)"),
+        ("in lockstep", wall_2, f"s wall ({cpu_2:.0f} s CPU)"),
+        ("requests", float(counters.requests), f"in {counters.batches} batches"),
+        ("shortest prompt", float(min(tokens)), "tokens"),
+        ("equal prompts", equal, "%"),
+        ("runs that came out equal", float(sum(map(_same, alone, stepped))), f"of {runs}"),
+    ]
+
+
+def _same(one: Any, other: Any) -> bool:
+    plain = [[replace(step, model_calls=(), seconds=0.0) for step in steps] for steps in (one, other)]
+    said = [[call.reply for step in steps for call in step.model_calls] for steps in (one, other)]
+    return plain[0] == plain[1] and said[0] == said[1]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=32)
+    parser.add_argument("--end", type=date.fromisoformat, default=date(2023, 3, 3), help="last session")
+    given = parser.parse_args()
+    for name, value, unit in run(given.runs, given.end):
+        print(f"{name:<32} {value:>10,.2f} {unit}")
+    print(describe("torch", "transformers"))
+
+
+if __name__ == "__main__":
+    main()
