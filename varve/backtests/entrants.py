@@ -101,11 +101,12 @@ def flat(settings: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 
 
 def names(entrants: Sequence[Entrant]) -> list[str]:
-    """What to call each: agent and ticker, and every setting in which they differ."""
-    keys = {key for entrant in entrants for key in entrant.settings} - _APART
-    differing = [
-        key for key in sorted(keys) if len({repr(entrant.settings.get(key)) for entrant in entrants}) > 1
-    ]
+    """What to call each: agent and ticker, and every setting in which those that have it differ."""
+    values: dict[str, set[str]] = {}
+    for entrant in entrants:
+        for key, value in entrant.settings.items():
+            values.setdefault(key, set()).add(repr(value))
+    differing = [key for key in sorted(values) if len(values[key]) > 1 and key not in _APART]
     named = []
     for entrant in entrants:
         own = [f"{key}={entrant.settings[key]}" for key in differing if key in entrant.settings]
