@@ -92,7 +92,8 @@ class Constrainer:
         tokens: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         place = 0
         for index, token in enumerate(tokens):
-            if self._reaches_beyond(certain[place:]):
+            # llguidance takes added tokens like <tool_call> for no text, so none is written unasked.
+            if self._reaches_beyond(certain[place:]) or self.wrapped.is_special_token(token):
                 return tokens[:index]
             place += len(self._texts[token])
         return tokens if place == len(certain) else []
