@@ -2,9 +2,11 @@
 
 import json
 from datetime import date
+from types import SimpleNamespace
 
 import pytest
 
+from varve.backtests.entrants import names
 from varve.backtests.sweep import run_sweep
 from varve.backtests.sweep_file import read_sweep
 from varve.errors import BadFileError, SettingError, UsageError
@@ -125,6 +127,19 @@ def test_a_failing_run_stops_no_other_and_finished_ones_are_skipped(tmp_path, ba
     assert [column["run_id"] for column in told["comparison"]["runs"]] == [folder.name for folder in folders]
     assert sorted((varve_home / "runs").iterdir()) == folders
     assert [(folder / "run.json").read_bytes() for folder in folders] == before
+
+
+def test_compared_runs_are_named_by_what_tells_those_of_a_kind_apart():
+    def entrant(agent, **settings):
+        trial = SimpleNamespace(agent=agent, ticker="TSLA", seed=0)
+        return SimpleNamespace(trial=trial, settings={"agent": agent, "llm": "scripted", **settings})
+
+    runs = [
+        entrant("finmem", top_k=5, profile="a"),
+        entrant("finmem", top_k=5, profile="b"),
+        entrant("macd", fast=12),
+    ]
+    assert names(runs) == ["finmem TSLA seed 0 profile=a", "finmem TSLA seed 0 profile=b", "macd TSLA seed 0"]
 
 
 def test_a_damaged_record_is_told(tmp_path, varve_home):
