@@ -207,13 +207,27 @@ def test_many_processes_enter_at_once_and_every_entry_is_kept(varve_home):
     script = (
         "import sys\n"
         "from varve.backtests.trials import Trial, TrialRegistry\n"
+        "print('ready', flush=True)\nsys.stdin.readline()\n"
         "for i in range(15):\n"
         "    name = f'{sys.argv[1]}.{i}'\n"
         "    tried = Trial('search', 'macd', 'TSLA', None, '2022-01-03', '2022-12-30', name, 0)\n"
         "    TrialRegistry().add([tried, tried])\n"
     )
-    processes = [subprocess.Popen([sys.executable, "-c", script, str(i)]) for i in range(3)]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(i)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for i in range(3)
+    ]
+    # All at the same moment, once each has imported what it needs.
+    assert [process.stdout.readline() for process in processes] == ["ready\n"] * 3
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
     assert [process.wait(timeout=120) for process in processes] == [0] * 3
+    for process in processes:
+        process.stdin.close()
+        process.stdout.close()
     counted = [trial.settings for trial in TrialRegistry().trials()]
     assert sorted(counted) == sorted(f"{p}.{i}" for p in range(3) for i in range(15) for _ in range(2))
 
