@@ -1,10 +1,11 @@
-"""FinMem agents that peek at tomorrow, each by one way; the audit has to catch every one."""
+"""Agents that peek at tomorrow, each by one way; the audit has to catch every one."""
 
 import base64
 import io
 
 from langchain_core.messages import HumanMessage
 
+from varve.agents.finagent.agent import FinAgent
 from varve.agents.finmem.agent import FinMem
 from varve.agents.tools import DayTools
 from varve.envs.sizing import AllIn
@@ -24,7 +25,7 @@ def tomorrow(observation) -> float:
     return float(data.bars.close[observation.view.bar_count(observation.instrument.symbol)])
 
 
-class PeeksAtData(FinMem):
+class DataPeek:
     """Buys before a rise and sells before a fall."""
 
     def decide(self, observation):
@@ -53,12 +54,13 @@ class PeeksAtTheStore(FinMem):
         return Decision(orders=orders, rationale=decision.rationale)
 
 
-class PeeksThroughMemory(FinMem):
+class MemoryPeek:
     """Remembers tomorrow's close as if it were known today."""
 
     def decide(self, observation):
         now = observation.decision_at
-        self.memory.add(
+        memory = self.intelligence if isinstance(self, FinAgent) else self.memory
+        memory.add(
             f"the close of tomorrow is {tomorrow(observation):.2f}",
             tier="short",
             ticker=observation.instrument.symbol,
@@ -70,7 +72,7 @@ class PeeksThroughMemory(FinMem):
         return super().decide(observation)
 
 
-class PeeksThroughATool(FinMem):
+class ToolPeek:
     """Its news tool also reads what comes out tomorrow."""
 
     def decide(self, observation):
@@ -86,7 +88,7 @@ class PeeksThroughATool(FinMem):
             DayTools._news = honest
 
 
-class PeeksThroughAChart(FinMem):
+class ChartPeek:
     """Sends a chart that goes on to tomorrow's close along with the prompt."""
 
     def begin(self, context):
@@ -135,3 +137,35 @@ class PeekingSizer(AllIn):
         risen = tomorrow(observation) > observation.view.last_close(observation.instrument.symbol)
         orders = super().orders(decision, observation)
         return orders if risen else tuple(order._replace(quantity=order.quantity // 2) for order in orders)
+
+
+class PeeksAtData(DataPeek, FinMem):
+    pass
+
+
+class PeeksThroughMemory(MemoryPeek, FinMem):
+    pass
+
+
+class PeeksThroughATool(ToolPeek, FinMem):
+    pass
+
+
+class PeeksThroughAChart(ChartPeek, FinMem):
+    pass
+
+
+class FinAgentPeeksAtData(DataPeek, FinAgent):
+    pass
+
+
+class FinAgentPeeksThroughMemory(MemoryPeek, FinAgent):
+    pass
+
+
+class FinAgentPeeksThroughATool(ToolPeek, FinAgent):
+    pass
+
+
+class FinAgentPeeksThroughAChart(ChartPeek, FinAgent):
+    pass

@@ -28,8 +28,9 @@ def audited(monkeypatch, cheat=None, **changes):
     if cheat is not None:
         monkeypatch.setattr(
             "varve.backtests.run.find_trader",
-            lambda name: cheat if name == "finmem" else find_trader(name),
+            lambda name: cheat if name == cheat.name else find_trader(name),
         )
+        changes.setdefault("agent", cheat.name)
     folder = run_backtest(RunConfig.build(**{**SETTINGS, **changes}))
     return folder, {check.name: check for check in audit_run(folder, seeds=0)}
 
@@ -50,6 +51,23 @@ def test_a_peeking_agent_is_caught_with_date_and_way(varve_home, monkeypatch, ch
     decided = [step[:10] for step in decisions(folder)]
     assert any(f"decided {day}" in card["future"].detail for day in decided)
     # A cheat repeats itself: only the other future tells.
+    assert [card[name].passed for name in ("determinism", "replay", "ledger")] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("cheat", "way"),
+    [
+        (cheats.FinAgentPeeksAtData, "through data"),
+        (cheats.FinAgentPeeksThroughMemory, "through memory"),
+        (cheats.FinAgentPeeksThroughATool, "through a tool"),
+        (cheats.FinAgentPeeksThroughAChart, "through a chart"),
+    ],
+)
+def test_a_peeking_finagent_is_caught_by_the_same_ways(varve_home, monkeypatch, cheat, way):
+    days = {"warmup_start": date(2023, 2, 15), "end": date(2023, 3, 17)}
+    _, card = audited(monkeypatch, cheat, **days)
+    assert card["future"].passed is False
+    assert way in card["future"].detail
     assert [card[name].passed for name in ("determinism", "replay", "ledger")] == [True] * 3
 
 

@@ -130,7 +130,8 @@ def _way_of_call(error: IntegrityError) -> tuple[str, str]:
     index = found.path.partition("messages[")[2].partition("]")[0]
     message: Any = error.messages[int(index)] if index and int(index) < len(error.messages) else {}
     way = "tool" if message.get("role") == "tool" else "data"
-    if "image" in found.path:
+    # An image stands in a message by its SHA-256.
+    if "image" in found.path or found.path.endswith(".sha256"):
         way = "chart"
     return way, f"the prompt's {found.path} is {_both(found)}"
 
