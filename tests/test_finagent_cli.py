@@ -1,7 +1,13 @@
 """FinAgent from the command line: switches, figures per stage, replay, and images in the record."""
 
 import json
+from datetime import date
 
+import pytest
+
+from varve.backtests.record import RunFolder
+from varve.backtests.run import run_backtest
+from varve.backtests.settings import RunConfig
 from varve.finllm.scripted import ScriptedModel
 
 WINDOW = ["--ticker", "TSLA", "--start", "2023-03-01", "--end", "2023-03-08", "--warmup-start", "2023-02-16"]
@@ -64,3 +70,21 @@ def test_a_run_with_images_says_so_and_replays_without_the_model(backtest, varve
     monkeypatch.undo()
     monkeypatch.setenv("VARVE_HOME", str(varve_home))
     assert backtest("replay", "latest")[0] == 0
+
+
+def test_a_run_stopped_in_the_middle_goes_on_to_the_same_digest(backtest, varve_home):
+    settings = {"agent": "finagent", "ticker": "TSLA", "warmup_start": date(2023, 2, 16),
+                "start": date(2023, 3, 1), "end": date(2023, 3, 8)}  # fmt: skip
+    whole = run_backtest(RunConfig.build(**settings)).read()["run_digest"]
+
+    def stop(record, done, total):
+        if done == 6:  # three lessons and three decisions
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_backtest(RunConfig.build(**settings), on_step=stop)
+    (stopped,) = (
+        f for f in map(RunFolder, (varve_home / "runs").iterdir()) if f.read()["status"] == "stopped"
+    )
+    assert backtest("run", "--resume", stopped.run_id, "--quiet")[0] == 0
+    assert stopped.read()["run_digest"] == whole
