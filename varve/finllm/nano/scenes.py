@@ -90,7 +90,7 @@ class _Scene:
         memory = tuple(self._news(old) for _ in range(self._count((0, 2, 3, 4, 5, 5, 5))))
         memory += tuple(self._report() for _ in range(self._count((0, 0, 1, 1, 2, 3))))
         own = tuple(self._own() for _ in range(rng.choice((0, 1, 2, 3, 3))))
-        if self.split == "train" and rng.random() < 0.08:
+        if self.split == "train" and rng.random() < 0.2:
             own = ()  # more questions with a name to copy
         elif self.split == "train" and rng.random() < 0.1:
             memory, own = (), own + self._many_own()

@@ -27,7 +27,7 @@ _HELD = {
 }  # fmt: skip
 
 
-MORE_SHARE = 0.35
+MORE_SHARE = 0.5
 """Share of training's lines from lists that no held-out row draws from."""
 
 
