@@ -91,6 +91,8 @@ def test_items_are_remembered_by_horizon_and_found_from_the_next_day_on_by_their
     assert "Margins are falling. (long-term, negative)" in past
     queries = [e.data["query"] for e in trace.memory_events if e.kind == "recalled"]
     assert "ACME shares moved +5.88 % in 7 sessions" in queries
+    found = [e.data["found"] for e in trace.memory_events if e.data.get("query") == queries[0]][:3]
+    assert [[tier for tier, hits in one.items() if hits] for one in found] == [["short"], [], ["long"]]
 
 
 def test_the_queries_of_the_day_ask_the_past_and_its_own_news_is_no_answer():
