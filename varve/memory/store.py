@@ -36,6 +36,10 @@ _PATIENCE_S, _NAP_S = 5.0, 0.1
 _COLLECTIONS_PER_OPENING = 16
 """chromadb keeps about four files open per collection until its client closes; so it is opened anew then."""
 
+_INDEX = {"space": "ip", "ef_construction": 10, "max_neighbors": 4}
+"""Inner product of unit vectors is their cosine, and leaves them as they are. Nothing is ranked by this
+index, so it is built as cheaply as chromadb allows: a third less time for each write."""
+
 
 class Row(NamedTuple):
     """One memory as stored; ``vector`` None leaves the stored one and the text as they are."""
@@ -242,9 +246,8 @@ class ChromaStore:
 
     def _collection(self, client: Any, tier: str) -> Any:
         _opened[self.folder].touched.add(self._name(tier))
-        # inner product of unit vectors is their cosine, and leaves them as they are
         return client.get_or_create_collection(
-            self._name(tier), embedding_function=None, configuration={"hnsw": {"space": "ip"}}
+            self._name(tier), embedding_function=None, configuration={"hnsw": _INDEX}
         )
 
     @contextmanager
