@@ -1,8 +1,8 @@
 """Runs in step on one local model against the same runs alone: ``python -m benchmarks.lockstep``.
 
 Real FinMem prompts of different sample worlds (all longer than 800 tokens, fewer than 5 % equal), no reply
-cache, the same threads, a fresh engine for each side, so that no side finds what the other has computed. The
-weights are random: they say nothing, and cost what trained ones cost. Replies are constrained, and equal.
+cache, the same threads, a fresh engine for each side, so that no side finds what the other has computed.
+Replies are constrained, and have to be equal.
 """
 
 import argparse
@@ -74,15 +74,18 @@ def measured(runs: list[Prepared], *, together: bool) -> tuple[list[Any], float,
     return found, *spent, counters
 
 
-def run(runs: int = 32, end: date = date(2023, 3, 3)) -> list[tuple[str, float, str]]:
-    """Name, value and unit of each figure."""
+def run(runs: int = 32, end: date = date(2023, 3, 3), llm: str = "nano") -> list[tuple[str, float, str]]:
+    """Name, value and unit of each figure; ``random`` makes a model of 3 million random numbers."""
     from tests.finllm.tiny_models import write_tiny_llm
 
     os.environ["VARVE_MODEL_MAX_TOKENS"] = str(REPLY_TOKENS)
     with tempfile.TemporaryDirectory() as folder:
-        made = write_tiny_llm(Path(folder) / "random-3m", **SHAPE)
-        ready = prepared_runs(f"hf:{made}", runs, end)
-        alone, wall, cpu, _ = measured(ready, together=False)
+        if llm == "random":
+            llm = f"hf:{write_tiny_llm(Path(folder) / 'random-3m', **SHAPE)}"
+        ready = prepared_runs(llm, runs, end)
+        # Imports, worlds and grammars that either side would otherwise pay for.
+        measured(prepared_runs(llm, 1, end), together=True)
+        alone, wall, cpu, single = measured(ready, together=False)
         # The models keep what their engine was; the closed one is replaced at the first question.
         stepped, wall_2, cpu_2, counters = measured(ready, together=True)
     calls = [call for steps in stepped for step in steps for call in step.model_calls]
@@ -95,10 +98,20 @@ def run(runs: int = 32, end: date = date(2023, 3, 3)) -> list[tuple[str, float, 
         ("one after another", wall, f"s wall ({cpu:.0f} s CPU)"),
         ("in lockstep", wall_2, f"s wall ({cpu_2:.0f} s CPU)"),
         ("requests", float(counters.requests), f"in {counters.batches} batches"),
+        (
+            "of the prompts not computed",
+            100.0 * _reused(counters),
+            f"% ({100.0 * _reused(single):.0f} % alone)",
+        ),
         ("shortest prompt", float(min(tokens)), "tokens"),
         ("equal prompts", equal, "%"),
         ("runs that came out equal", float(sum(map(_same, alone, stepped))), f"of {runs}"),
     ]
+
+
+def _reused(counters: Counters) -> float:
+    """Share of the prompts' tokens that came from the prefix cache."""
+    return counters.reused_tokens / counters.prompt_tokens
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -112,8 +125,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=32)
     parser.add_argument("--end", type=date.fromisoformat, default=date(2023, 3, 3), help="last session")
+    parser.add_argument("--llm", default="nano", help="nano, hf:FOLDER, or random")
     given = parser.parse_args()
-    for name, value, unit in run(given.runs, given.end):
+    for name, value, unit in run(given.runs, given.end, given.llm):
         print(f"{name:<32} {value:>10,.2f} {unit}")
     print(describe("torch", "transformers"))
 
