@@ -78,7 +78,11 @@ def run_sweep(
             state.state = "finished"
     left = [state for state in states if state.state != "finished"]
     going = _Going(record, Lockstep(len(left)), use_cache)
-    tell = (lambda: None) if on_change is None else (lambda: on_change(states))
+
+    def tell() -> None:
+        if on_change is not None:
+            on_change(states)
+
     threads: list[threading.Thread] = []
     try:
         for state in left:
