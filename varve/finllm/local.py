@@ -272,7 +272,7 @@ class LocalModel(BaseChatModel):
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         made = super()._get_ls_params(stop=stop, **kwargs)
-        made.update(ls_provider="varve", ls_max_tokens=self.max_new_tokens)
+        made["ls_provider"], made["ls_max_tokens"] = "varve", self.max_new_tokens
         made["ls_model_name"] = kwargs.get("model") or self._shown_name
         return made
 

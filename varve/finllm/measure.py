@@ -152,7 +152,8 @@ def _computed(model: Any) -> int:
     """Parameters that every token passes: all but the table of embeddings, where that is one of its own."""
     table = model.get_input_embeddings().weight
     tied = table is model.get_output_embeddings().weight
-    return sum(one.numel() for one in model.parameters()) - (0 if tied else table.numel())
+    numbers: int = sum(one.numel() for one in model.parameters()) - (0 if tied else table.numel())
+    return numbers
 
 
 def _step_bytes(model: Any, batch: int, context: int) -> float:
