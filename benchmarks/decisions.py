@@ -43,7 +43,8 @@ class Stub(BaseChatModel):
 
 def _prepared() -> Prepared:
     config = RunConfig.build(
-        agent="finmem", ticker="TSLA", data="sample", start=date(2023, 1, 3), end=date(2023, 12, 29),
+        agent="finmem", ticker="TSLA", data="sample", llm="scripted",
+        start=date(2023, 1, 3), end=date(2023, 12, 29),
         warmup_start=date(2022, 7, 1),
     )  # fmt: skip
     prepared = prepare(config)

@@ -49,7 +49,8 @@ def _seconds(code: str, *arguments: str, home: Path) -> float:
 def _journal_ms(folder: Path) -> float:
     """CPU milliseconds that appending one step takes."""
     config = RunConfig.build(
-        agent="finmem", ticker="TSLA", data="sample", start=date(2024, 1, 2), end=date(2024, 12, 31),
+        agent="finmem", ticker="TSLA", data="sample", llm="scripted",
+        start=date(2024, 1, 2), end=date(2024, 12, 31),
         warmup_start=date(2023, 7, 3),
     )  # fmt: skip
     records = simulate(prepare(config))

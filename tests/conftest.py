@@ -38,6 +38,14 @@ def varve_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _scripted_unless_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that name no model are decided by the scripted stand-in: quick, and the same on any machine."""
+    from varve.backtests import settings
+
+    monkeypatch.setattr(settings, "NANO_READS", ())
+
+
 @pytest.fixture
 def backtest(
     varve_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -20,6 +20,7 @@ from varve.market.worlds import sample_world
 NOISE_SEEDS, DEFAULT_SEEDS = range(20), range(10)
 NOISE_START, NOISE_END = date(2023, 1, 3), date(2023, 6, 27)
 """120 decisions."""
+YEAR = {"start": date(2024, 1, 2), "end": date(2024, 12, 31), "warmup_start": date(2023, 7, 3)}
 LEVEL = 0.01
 TICKER = "MSFT"
 
@@ -28,7 +29,7 @@ def noise_run(name, world, seed):
     options = {"start": NOISE_START, "end": NOISE_END, "world": world, "world_seed": seed, "seed": seed}
     if name == "listener":
         return replace(prepared("buy-and-hold", TICKER, **options), trader_class=Listener)
-    if name == "finmem":
+    if name in ("finmem", "finagent"):
         options["warmup_start"] = date(2022, 11, 1)
     if name == "random":
         options["settings"] = {"flip_probability": 0.2}
@@ -50,8 +51,8 @@ def test_nobody_has_an_edge_on_noise_and_a_planted_one_is_found():
 
 
 def sharpe(news, world, seed):
-    options = {"world": world, "world_seed": seed, "seed": seed, "news": news, "start": None, "end": None}
-    run = prepared("finmem", "TSLA", warmup_start=None, **options)
+    options = {"world": world, "world_seed": seed, "seed": seed, "news": news, **YEAR}
+    run = prepared("finmem", "TSLA", **options)
     track = track_of_records("finmem", simulate(run), run)
     return compute_metrics(track, 252).sharpe or 0.0
 

@@ -1,6 +1,7 @@
 """``backtest llm``, and runs that keep behind what a model can know."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -46,17 +47,16 @@ def test_the_recipe_of_an_unknown_model_says_what_is_missing(backtest):
     assert "--tool-call-parser NAME" in out
 
 
-def test_a_run_inside_the_models_knowledge_is_stamped(backtest, varve_home, stored):
+def test_a_run_inside_the_models_knowledge_is_stamped(backtest, stored):
     with FakeModelServer() as server:
         llm = f"openai:gpt-4-turbo@{server.base_url}"
         code, out, err = backtest("run", "--ticker", stored, "--llm", llm, "--quiet")
         assert code == 0, err
-        page = open(out.strip(), encoding="utf-8").read()  # noqa: SIM115, PTH123
+        page = Path(out.strip()).read_text(encoding="utf-8")
         assert "the beginning of this window" in page
         code, out, err = backtest("run", "--ticker", stored, "--llm", llm, "--after-cutoff", "--quiet")
         assert code == 0, err
-    folder = max((varve_home / "runs").iterdir())
-    manifest = json.loads((folder / "run.json").read_text())
+    manifest = json.loads((Path(out.strip()).parent / "run.json").read_text())
     assert manifest["knowledge"]["status"] == "after"
     assert manifest["window"]["start"] == "2024-01-02"
 

@@ -12,7 +12,7 @@ from varve.backtests.run import run_backtest
 from varve.backtests.settings import RunConfig
 from varve.memory import LayeredMemory, MemoryConfig, get_embedder
 
-CONFIG = RunConfig.build(agent="finmem", ticker="TSLA", start="2023-03-01", end="2023-04-14")
+CONFIG = RunConfig.build(agent="finmem", llm="scripted", ticker="TSLA", start="2023-03-01", end="2023-04-14")
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def test_the_report_shows_the_timeline_and_the_life_of_cited_memories(run):
 
 
 WRONG = [
-    (("show", "latest", "--at", "2020-05-05"), 3, ["2020-05-05", "begins 2022-"]),
+    (("show", "latest", "--at", "2020-05-05"), 3, ["2020-05-05", "begins 2023-"]),
     (("show", "latest", "--tier", "shrt"), 2, ["shrt", "did you mean 'short'"]),
     (("show", "nowhere"), 2, ["nowhere"]),
     (("show", "latest", "--at", "May"), 2, ["May"]),

@@ -17,7 +17,7 @@ from varve.backtests.settings import RunConfig
 from varve.errors import BadFileError, IntegrityError, SettingError, UsageError
 from varve.memory.snapshot import read_snapshot
 
-WARM = RunConfig.build(agent="finmem", ticker="TSLA", start="2023-03-01", end="2023-03-31")
+WARM = RunConfig.build(agent="finmem", llm="scripted", ticker="TSLA", start="2023-03-01", end="2023-03-31")
 NEXT = {"agent": "finmem", "ticker": "TSLA", "start": "2023-04-10", "end": "2023-04-28"}
 LONG_BEFORE = "2023-03-06"
 

@@ -19,6 +19,7 @@ from varve.finllm.fake import FakeModelServer
 
 SETTINGS = {
     "agent": "finmem",
+    "llm": "scripted",
     "ticker": "TSLA",
     "start": "2023-03-01",
     "end": "2023-03-31",
@@ -102,7 +103,7 @@ def test_an_interrupted_run_is_offered_and_resumed(backtest, varve_home, whole):
     folder = unfinished_run(CONFIG)
     assert folder.read()["reason"] == "interrupted"
     arguments = ["run", "--agent", "finmem", "--ticker", "TSLA", "--start", SETTINGS["start"]]
-    arguments += ["--end", SETTINGS["end"], "--warmup-start", SETTINGS["warmup_start"]]
+    arguments += ["--end", SETTINGS["end"], "--warmup-start", SETTINGS["warmup_start"], "--llm", "scripted"]
     code, _, err = backtest(*arguments, "--quiet")
     assert code == 0
     assert f"--resume {folder.run_id}" in err

@@ -7,7 +7,18 @@ import sys
 
 import pytest
 
-RUN = ["run", "--ticker", "TSLA", "--start", "2023-03-01", "--end", "2023-04-14", "--quiet"]
+RUN = [
+    "run",
+    "--ticker",
+    "TSLA",
+    "--start",
+    "2023-03-01",
+    "--end",
+    "2023-04-14",
+    "--llm",
+    "scripted",
+    "--quiet",
+]
 
 
 def digest(home, *options, hash_seed="0"):

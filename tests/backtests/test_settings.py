@@ -5,23 +5,39 @@ from datetime import date
 import numpy as np
 import pytest
 
+from varve.backtests import settings
 from varve.backtests.settings import RunConfig, resolve_window
 from varve.errors import NoDataError, SettingError
 from varve.market import BarSeries, get_calendar
 
+READ = settings.NANO_READS
 SESSIONS = get_calendar("XNYS").sessions(date(2023, 1, 3), date(2023, 12, 29))
 BARS = BarSeries.from_sessions("XNYS", SESSIONS, np.linspace(100.0, 120.0, len(SESSIONS)))
 
 
-def window(**settings):
-    return resolve_window(RunConfig.build(ticker="TSLA", **settings), BARS, warm_up=True)
+def window(**given):
+    return resolve_window(RunConfig.build(ticker="TSLA", **given), BARS, warm_up=True)
 
 
-def test_window_without_dates_tests_the_last_two_thirds_and_warms_up_before():
+def test_window_without_dates_tests_the_last_quarter_and_warms_up_before():
     found = window()
     assert found.last == 249
-    assert found.first == 250 - 166
-    assert found.warmup_first == 0
+    assert found.first == 250 - 63
+    assert found.warmup_first == 250 - 63 - 42
+
+
+@pytest.mark.parametrize(
+    ("agent", "given", "kept"),
+    [
+        ("finmem", {}, "nano"),
+        ("finmem", {"llm": "auto"}, "nano"),
+        ("finmem", {"llm": "scripted"}, "scripted"),
+        ("finagent", {}, "scripted"),
+    ],
+)
+def test_the_model_is_nano_where_it_can_read_the_agents_pages(monkeypatch, agent, given, kept):
+    monkeypatch.setattr(settings, "NANO_READS", READ)
+    assert RunConfig.build(ticker="TSLA", agent=agent, **given).llm == kept
 
 
 def test_window_of_dates_includes_both_ends_and_skips_non_sessions():

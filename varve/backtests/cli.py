@@ -106,7 +106,7 @@ def run(
         ),
     ] = None,
     llm: Annotated[
-        str | None, typer.Option(help="scripted, hf:FOLDER[+ADAPTER], or openai:MODEL@BASE_URL.")
+        str | None, typer.Option(help="auto, nano, scripted, hf:FOLDER[+ADAPTER], or openai:MODEL@BASE_URL.")
     ] = None,
     decide: Annotated[
         str | None, typer.Option(help="generate, or score: weigh the actions (models of this process).")

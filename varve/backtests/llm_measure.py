@@ -55,9 +55,8 @@ def describe_device() -> str:
     """
     import torch
 
-    from varve.finllm.engine_load import chosen_device, free_bytes, set_threads
+    from varve.finllm.engine_load import chosen_device, free_bytes
 
-    set_threads()
     device = chosen_device()
     free = free_bytes(device)
     room = "" if free is None else f", {free / 2**30:.1f} GiB free"
@@ -213,10 +212,10 @@ def _engine_of(llm: str | None, shape: str | None) -> Engine:
     from varve.finllm.engine_model import HostedModel
     from varve.finllm.local import LocalModel
     from varve.finllm.models import open_model
-    from varve.finllm.random_model import make_random
+    from varve.finllm.random_model import make_random, parameters_of
 
     if shape is not None:
-        set_threads()
+        set_threads(parameters_of(shape))
         return Engine(HostedModel(*make_random(shape, chosen_device())), name=f"random {shape}")
     model = open_model(str(llm))
     if not isinstance(model, LocalModel):

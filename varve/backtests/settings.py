@@ -7,14 +7,17 @@ from datetime import date, timedelta
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from varve.config import FrozenConfig
 from varve.errors import NoDataError, SettingError
 from varve.market.data import BarSeries, InstrumentData
 
-DEFAULT_TEST_SESSIONS = 252
-DEFAULT_WARM_UP_SESSIONS = 126
+DEFAULT_TEST_SESSIONS = 63
+DEFAULT_WARM_UP_SESSIONS = 42
+"""A quarter after two months: what nano decides within a minute on two cores."""
+NANO_READS = ("finmem",)
+"""Agents whose pages nano has learned to read; others fall to the scripted stand-in."""
 
 
 class RunConfig(FrozenConfig):
@@ -27,7 +30,9 @@ class RunConfig(FrozenConfig):
     the run: an ablation, never a result. ``after_cutoff`` moves the start behind what the model can know.
     ``decide="score"`` weighs the actions instead of writing one (models of this process alone); an action
     less likely than ``abstain_below`` percent is an abstention, which becomes ``abstain_as``.
-    ``tune`` chooses the settings that are not given by a seeded search on the warm-up.
+    ``tune`` chooses the settings that are not given by a seeded search on the warm-up. ``llm="auto"`` is
+    the model that comes with the package where it has learned to read the agent's pages, else the scripted
+    stand-in; what it became is what is kept.
     """
 
     agent: str = "finmem"
@@ -39,7 +44,7 @@ class RunConfig(FrozenConfig):
     world: str = "default"
     world_seed: int = 0
     news: bool = True
-    llm: str = "scripted"
+    llm: str = "auto"
     decide: Literal["generate", "score"] = "generate"
     abstain_below: int = Field(default=0, ge=0, le=100)
     abstain_as: Literal["HOLD", "FLAT"] = "HOLD"
@@ -55,6 +60,13 @@ class RunConfig(FrozenConfig):
     after_cutoff: bool = False
     tune: bool = False
     settings: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_llm(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if values.get("llm", "auto") != "auto":
+            return values
+        return {**values, "llm": "nano" if values.get("agent", "finmem") in NANO_READS else "scripted"}
 
     @field_validator("ticker")
     @classmethod
@@ -79,7 +91,7 @@ class Window:
 def resolve_window(config: RunConfig, bars: BarSeries, *, warm_up: bool) -> Window:
     """The window that the settings mean on these bars.
 
-    Without dates: the last 252 bars, or the last two thirds of fewer; the warm-up is up to 126 bars
+    Without dates: the last 63 bars, or the last two thirds of fewer; the warm-up is up to 42 bars
     before the start.
 
     Raises:

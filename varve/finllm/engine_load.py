@@ -14,6 +14,8 @@ from varve.finllm.engine_files import ModelFiles
 
 THREADS_VARIABLE = "VARVE_TORCH_THREADS"
 DEVICE_VARIABLE = "VARVE_DEVICE"
+SMALL = 30_000_000
+"""Parameters below which one thread computes."""
 ROOM = 1.2
 """Memory beside the weights, for keys, values and what is computed."""
 
@@ -25,7 +27,8 @@ def shared_engine(files: ModelFiles, adapter: Path | None = None) -> Engine:
     """The engine of a model and adapter in this process, opened at the first call.
 
     ``VARVE_DEVICE`` is ``cpu`` or ``cuda``, by default cuda where there is one;
-    ``VARVE_TORCH_THREADS`` is how many threads compute on the CPU, by default one per core.
+    ``VARVE_TORCH_THREADS`` is how many threads compute on the CPU, by default one for a small model
+    and one per core for others.
 
     Raises:
         ModelError: if the model is too big for the device, or cannot be loaded.
@@ -44,7 +47,7 @@ def open_engine(files: ModelFiles, adapter: Path | None = None, *, device: str =
     """An engine of its own; raises as :func:`shared_engine`."""
     from varve.finllm.engine_model import HostedModel
 
-    set_threads()
+    set_threads(files.parameters)
     check_size(files, device)
     model, tokenizer = load(files, adapter, device=device)
     return Engine(HostedModel(model, tokenizer), name=f"the model in {files.folder.name}")
@@ -67,8 +70,11 @@ def chosen_device() -> str:
     return given or ("cuda" if there else "cpu")
 
 
-def set_threads() -> None:
-    """How many threads torch computes with; its own choice where nothing is set.
+def set_threads(parameters: int) -> None:
+    """How many threads torch computes with; where nothing is set, one for a small model, else its own choice.
+
+    Threads that share a matrix of a few thousand numbers wait for each other longer than they work: on a
+    busy machine a decision of nano took ten times as long with two.
 
     Raises:
         SettingError: if the variable is no whole number above 0.
@@ -80,6 +86,8 @@ def set_threads() -> None:
         if not given.isdecimal() or int(given) < 1:
             raise SettingError(f"{THREADS_VARIABLE} cannot be {given!r}: a whole number above 0 expected")
         torch.set_num_threads(int(given))
+    elif parameters < SMALL:
+        torch.set_num_threads(1)
 
 
 def check_size(files: ModelFiles, device: str) -> None:

@@ -16,7 +16,7 @@ from varve.errors import UsageError
 from varve.finllm.faults import hide, secrets_of
 from varve.finllm.vision import sees
 
-FORM = "scripted, hf:<folder>[+adapter], or openai:<model>@<base_url>"
+FORM = "nano, scripted, hf:<folder>[+adapter], or openai:<model>@<base_url>"
 _SPEC = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*)(?::(?P<argument>\S+))?")
 
 
