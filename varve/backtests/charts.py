@@ -74,7 +74,11 @@ def set_dates(axes: Axes) -> None:
 
     locator = mdates.AutoDateLocator(maxticks=9)
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))
+    # The year stands at the months: below the axis, where it is put by default, there is no room for it.
+    zeros = ["", "%Y", "%b %Y", "%b-%d", "%H:%M", "%H:%M"]
+    axes.xaxis.set_major_formatter(
+        mdates.ConciseDateFormatter(locator, zero_formats=zeros, show_offset=False)
+    )
 
 
 def _equity(axes: Axes, tracks: Sequence[Track], currency: str) -> None:

@@ -150,7 +150,10 @@ def _model_line(manifest: Mapping[str, Any]) -> str:
         return f"No language model is asked. {tuning_sentence(manifest)}".rstrip()
     if manifest["config"]["llm"].partition(":")[0] == "scripted":
         return _SCRIPTED
-    line = f"Language model {manifest['config']['llm']}"
+    name = manifest["config"]["llm"]
+    line = f"Language model {name}"
+    if name.partition(":")[0] == "nano":
+        line += " (three million parameters, trained on generated lines alone; not an analyst)"
     knowledge = manifest.get("knowledge") or {"status": "unknown", "known_until": None}
     if knowledge["status"] == "after":
         return f"{line}; it knows the world until {knowledge['known_until']}, before this window."
