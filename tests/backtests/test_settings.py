@@ -24,6 +24,7 @@ def test_window_without_dates_tests_the_last_quarter_and_warms_up_before():
     assert found.last == 249
     assert found.first == 250 - 63
     assert found.warmup_first == 250 - 63 - 42
+    assert window(tune=True).warmup_first == 250 - 63 - 126
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from varve.market.data import BarSeries, InstrumentData
 DEFAULT_TEST_SESSIONS = 63
 DEFAULT_WARM_UP_SESSIONS = 42
 """A quarter after two months: what nano decides within a minute on two cores."""
+DEFAULT_TUNING_SESSIONS = 126
+"""A search asks no model, and of two months there is little to choose by."""
 NANO_READS = ("finmem",)
 """Agents whose pages nano has learned to read; others fall to the scripted stand-in."""
 
@@ -92,7 +94,7 @@ def resolve_window(config: RunConfig, bars: BarSeries, *, warm_up: bool) -> Wind
     """The window that the settings mean on these bars.
 
     Without dates: the last 63 bars, or the last two thirds of fewer; the warm-up is up to 42 bars
-    before the start.
+    before the start, 126 for a search.
 
     Raises:
         SettingError: start after end, warm-up not before the start.
@@ -124,7 +126,8 @@ def resolve_window(config: RunConfig, bars: BarSeries, *, warm_up: bool) -> Wind
     if not warm_up:
         warmup_first = first
     elif config.warmup_start is None:
-        warmup_first = max(0, first - DEFAULT_WARM_UP_SESSIONS)
+        length = DEFAULT_TUNING_SESSIONS if config.tune else DEFAULT_WARM_UP_SESSIONS
+        warmup_first = max(0, first - length)
     else:
         warmup_first = _at_or_after(bars, config.warmup_start)
         if warmup_first >= first:
