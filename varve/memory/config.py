@@ -117,7 +117,7 @@ class MemoryConfig(FrozenConfig):
     purge_after_taus: float = Field(default=3.0, gt=0, allow_inf_nan=False)
     purge_importance_below: float | None = None
     purge_needs_debit: bool = False
-    flush_every_sessions: int = Field(default=63, ge=1)
+    flush_every_sessions: int = Field(default=252, ge=1)
     max_text_chars: int = Field(default=100_000, ge=1)
     short: TierConfig
     mid: TierConfig
