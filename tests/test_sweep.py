@@ -124,7 +124,9 @@ def test_a_failing_run_stops_no_other_and_finished_ones_are_skipped(tmp_path, ba
     assert code == 3
     told = json.loads(out)
     assert [run["state"] for run in told["runs"]] == ["finished", "failed", "finished"]
-    assert [column["run_id"] for column in told["comparison"]["runs"]] == [folder.name for folder in folders]
+    compared = [column["run_id"] for column in told["comparison"]["runs"]]
+    assert [run_id.split("-")[3] for run_id in compared] == ["TSLA", "AMZN"]
+    assert sorted(compared) == [folder.name for folder in folders]
     assert sorted((varve_home / "runs").iterdir()) == folders
     assert [(folder / "run.json").read_bytes() for folder in folders] == before
 

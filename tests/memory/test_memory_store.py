@@ -56,6 +56,17 @@ def test_what_was_written_is_loaded_again_exactly(tmp_path, trace):
     again.close()
 
 
+def test_a_store_is_read_in_pages_and_nothing_is_lost_or_twice(tmp_path, monkeypatch):
+    memory = make(folder=tmp_path)
+    live_some_days(memory)
+    expected = memory.digest()
+    memory.close()
+    monkeypatch.setattr(store_module, "_PAGE", 7)
+    again = LayeredMemory.load(memory.config, TableEmbedder(), folder=tmp_path)
+    assert again.digest() == expected
+    again.close()
+
+
 def test_writes_come_in_one_batch_every_so_many_sessions(tmp_path, monkeypatch):
     writes = []
     write = store_module.ChromaStore.write

@@ -29,6 +29,7 @@ SCHEMA = 1
 """Version of what is written; a store of a newer one is refused."""
 
 _CHUNK = 1000
+_PAGE = 10_000
 _LOCK = "varve.lock"
 _PATIENCE_S, _NAP_S = 5.0, 0.1
 """How long a writer waits for readers, who are quick, and how often it looks."""
@@ -293,14 +294,14 @@ def _put(collection: Any, rows: Sequence[Row]) -> None:
 
 
 def _rows(collection: Any) -> list[Row]:
-    got = collection.get(include=["embeddings", "documents", "metadatas"])
-    vectors = np.asarray(got["embeddings"], np.float32)
-    return [
-        Row(memory_id, text, metadata, vector)
-        for memory_id, text, metadata, vector in zip(
-            got["ids"], got["documents"], got["metadatas"], vectors, strict=True
-        )
-    ]
+    """Everything in a collection, page by page: SQLite takes no query about more than 32,766 rows."""
+    rows: list[Row] = []
+    for first in range(0, collection.count(), _PAGE):
+        got = collection.get(include=["embeddings", "documents", "metadatas"], limit=_PAGE, offset=first)
+        vectors = np.asarray(got["embeddings"], np.float32)
+        found = zip(got["ids"], got["documents"], got["metadatas"], vectors, strict=True)
+        rows += [Row(*one) for one in found]
+    return rows
 
 
 def _parts(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
