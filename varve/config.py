@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -58,6 +59,17 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise BadFileError(
             f"settings file {path} cannot be read as TOML: {error}", mend="give a UTF-8 TOML file"
         ) from error
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Two tables as one; the second wins, table by table."""
+    both = dict(base)
+    for name, value in over.items():
+        there = both.get(name)
+        both[name] = (
+            merged(there, value) if isinstance(there, Mapping) and isinstance(value, Mapping) else value
+        )
+    return both
 
 
 def canonical_json(value: Any) -> str:

@@ -237,4 +237,5 @@ def test_a_record_is_plain_json() -> None:
     talk, trace, _ = session(GOOD)
     talk.invoke(ASKED, [SCHEMA], stage="decide")
     noted = trace.model_calls[0]
-    json.dumps([list(noted.messages), list(noted.tools), noted.reply], allow_nan=False)
+    record = [list(noted.messages), list(noted.tools), noted.reply]
+    assert json.loads(json.dumps(record, allow_nan=False)) == record

@@ -16,9 +16,9 @@ from varve.backtests.metrics import session_returns
 from varve.backtests.run import Prepared, cached_replies, find_trader, prepare, simulate
 from varve.backtests.settings import RunConfig
 from varve.backtests.statistics import Z_95, Estimate, holm, pooled_difference
-from varve.backtests.sweep_file import merged
 from varve.backtests.trials import Trial, TrialRegistry, trial_of_run
 from varve.clock import iso
+from varve.config import merged
 from varve.errors import SettingError, UsageError
 from varve.market.calendars import get_calendar
 from varve.market.data import Floats

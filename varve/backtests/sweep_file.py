@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from varve.backtests.settings import RunConfig
-from varve.config import canonical_json, read_toml
+from varve.config import canonical_json, merged, read_toml
 from varve.errors import SettingError, UsageError, VarveError, near_names
 
 MAX_RUNS = 1000
@@ -100,17 +100,6 @@ def _combinations(where: str, raw: Mapping[str, Any], group: Mapping[str, Any]) 
                 value = {part: value}
             values = merged(values, value)
         yield values
-
-
-def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Two tables as one; the second wins, table by table."""
-    both = dict(base)
-    for name, value in over.items():
-        there = both.get(name)
-        both[name] = (
-            merged(there, value) if isinstance(there, Mapping) and isinstance(value, Mapping) else value
-        )
-    return both
 
 
 def _flat(table: Mapping[str, Any], before: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:

@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from varve.config import FrozenConfig
+from varve.config import FrozenConfig, merged
 
 TIERS: tuple[str, ...] = ("short", "mid", "long", "reflection")
 LADDER: tuple[str, ...] = ("short", "mid", "long")
@@ -130,7 +130,7 @@ class MemoryConfig(FrozenConfig):
         if not isinstance(given, Mapping):
             return given
         preset = given.get("preset", "varve")
-        return _merged(PRESETS[preset], given) if preset in PRESETS else given
+        return merged(PRESETS[preset], given) if preset in PRESETS else given
 
     def __init__(self, **values: Any) -> None:  # the preset fills what a type checker would miss
         super().__init__(**values)
@@ -139,16 +139,6 @@ class MemoryConfig(FrozenConfig):
         """The settings of one of :data:`TIERS`."""
         found: TierConfig = getattr(self, name)
         return found
-
-
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    out = dict(base)
-    for key, value in over.items():
-        below = out.get(key)
-        out[key] = (
-            _merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-        )
-    return out
 
 
 # FinMem, released code: importance of new memories per layer, thresholds of 60 and 80 for rising and
