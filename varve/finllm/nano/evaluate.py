@@ -9,9 +9,11 @@ from typing import Any
 
 from varve.finllm.nano.heldout import HeldOut
 from varve.finllm.nano.scenes import QUESTIONS, Example, draw_example
+from varve.finllm.nano.stages import STAGES
+from varve.finllm.nano.teacher import LETTER
 from varve.finllm.nano.tokens import END, prompt_of
 
-MAX_NEW_TOKENS = 160
+MAX_NEW_TOKENS = 320
 Generate = Callable[[Sequence[str]], list[str]]
 
 
@@ -31,6 +33,8 @@ def fits(name: str, arguments: dict[str, Any], row: HeldOut) -> bool:
     """Whether a call is one that the agent would take: tool bound, all fields there and of their kind."""
     if name not in row.tools:
         return False
+    if name in STAGES:
+        return _like(arguments, dict(row.target.arguments))
     wanted = {
         "decide": {"rationale", "action", "confidence", "cited_memories"},
         "explain": {"rationale", "cited_memories"},
@@ -53,11 +57,35 @@ def fits(name: str, arguments: dict[str, Any], row: HeldOut) -> bool:
     return isinstance(arguments["cited_memories"], list) and bool(arguments["rationale"])
 
 
+def _like(given: Any, wanted: Any) -> bool:
+    """Whether a stage's form is filled: the same fields, each of its kind and not empty, lists of any length."""
+    if isinstance(wanted, dict):
+        return (
+            isinstance(given, dict)
+            and set(given) == set(wanted)
+            and all(_like(given[name], value) for name, value in wanted.items())
+        )
+    if isinstance(wanted, list):
+        return isinstance(given, list) and all(_like(one, wanted[0]) for one in given)
+    return isinstance(given, str) and bool(given)
+
+
 def measure(rows: Sequence[HeldOut], replies: Sequence[str]) -> dict[str, float]:
-    """Shares over the rows of one split; ``action`` over those where the teacher decides."""
+    """Shares over the rows of one split; ``action`` over those where the teacher decides or fills a form.
+
+    A form counts where every field of it is right.
+    """
     count = dict.fromkeys(("valid", "tool", "exact", "action", "hold", "cited", "arguments"), 0)
     decided = asked = cites = 0
     for row, reply in zip(rows, replies, strict=True):
+        if row.target.name == LETTER:
+            decided += 1
+            right = reply == row.target.text
+            count["valid"] += reply in ("A", "B", "C", "D")
+            for share in ("tool", "exact", "action"):
+                count[share] += right
+            count["hold"] += f"{row.target.text} HOLD" in row.prompt
+            continue
         call = read_call(reply)
         valid = call is not None and fits(*call, row)
         name, arguments = call if call and valid else ("", {})
@@ -71,6 +99,9 @@ def measure(rows: Sequence[HeldOut], replies: Sequence[str]) -> dict[str, float]
         elif row.target.name in QUESTIONS:
             asked += 1
             count["arguments"] += arguments == dict(row.target.arguments)
+        elif row.target.name in STAGES:
+            decided += 1
+            count["action"] += arguments == dict(row.target.arguments)
         for label in arguments.get("cited_memories", ()):
             cites += 1
             count["cited"] += f"\n{label} " in row.prompt
@@ -104,6 +135,8 @@ def bag_of_words(rows: Sequence[HeldOut], *, trained_on: int = 8000, seed: int =
     model = LogisticRegression(C=0.1, max_iter=300)
     model.fit(features, [example.target.arguments["action"] for example in examples])
     decided = [row for row in rows if row.target.name == "decide"]
+    if not decided:
+        return 0.0
     guessed = model.predict(words.transform([row.prompt for row in decided]))
     right = sum(guess == row.target.arguments["action"] for guess, row in zip(guessed, decided, strict=True))
     return float(round(right / len(decided), 4))

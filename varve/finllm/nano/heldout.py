@@ -1,9 +1,10 @@
 """The held-out set: drawn once, hashed and committed before training; see ``heldout.json``.
 
-Four splits. ``fresh``: wording and subjects that training may draw, with values of its own. ``subjects``:
+Six splits. ``fresh``: wording and subjects that training may draw, with values of its own. ``subjects``:
 companies, tickers and products that training never draws. ``wording``: every news line, and the sentences
 of reports, from patterns that training never draws. ``long``: as ``fresh``, but pages of about 1.5 times
-the length of the longest training row.
+the length of the longest training row. ``stages``: FinAgent's stages before the decision, and ``letters``:
+actions chosen by their letter, both with wording and subjects that training may draw.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from varve.finllm.nano.scenes import Example, draw_example
+from varve.finllm.nano.scenes import Example, draw_example, draw_letter, draw_stage
 from varve.finllm.nano.teacher import Target
 from varve.finllm.nano.tokens import prompt_of
 
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
     from varve.finllm.nano.wording import Split
 
-ROWS = {"fresh": 400, "subjects": 400, "wording": 500, "long": 200}
-SEEDS = {"fresh": 9_000_001, "subjects": 9_000_002, "wording": 9_000_003, "long": 9_000_004}
+ROWS = {"fresh": 400, "subjects": 400, "wording": 500, "long": 200, "stages": 300, "letters": 200}
+SEEDS = {split: 9_000_001 + place for place, split in enumerate(ROWS)}
 MORE_LINES = 1.9
 FILE, ABOUT = "heldout.jsonl.gz", "heldout.json"
 _WORD = re.compile(r"\w+")
@@ -51,16 +52,24 @@ def draw_heldout(
 ) -> list[tuple[HeldOut, Example]]:
     """Rows of a split, within the trained length; of ``long`` between 1.4 and 1.6 times of it."""
     rng = Random(SEEDS[split])
-    drawn: dict[str, Split] = {"subjects": "subjects", "wording": "wording"}
     low, high = (1.4 * trained_length, 1.6 * trained_length) if split == "long" else (0, trained_length)
     found: list[tuple[HeldOut, Example]] = []
     while len(found) < count:
-        example = draw_example(rng, drawn.get(split, "fresh"), more=MORE_LINES if split == "long" else 1.0)
+        example = _draw(rng, split)
         prompt = prompt_of(example)
         length = len(tokenizer.encode(prompt + example.target.text).ids) + 1
         if low <= length <= high:
             found.append((HeldOut(split, prompt, example.tools, example.target), example))
     return found
+
+
+def _draw(rng: Random, split: str) -> Example:
+    if split == "stages":
+        return draw_stage(rng, "fresh")
+    if split == "letters":
+        return draw_letter(rng, "fresh")
+    drawn: dict[str, Split] = {"subjects": "subjects", "wording": "wording"}
+    return draw_example(rng, drawn.get(split, "fresh"), more=MORE_LINES if split == "long" else 1.0)
 
 
 def write_heldout(rows: Iterable[HeldOut], folder: Path, about: dict[str, Any]) -> None:

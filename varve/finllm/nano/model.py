@@ -12,16 +12,27 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from varve.finllm.local import LocalModel
 from varve.finllm.nano import teacher, tokens
-from varve.finllm.nano.view import View, answer_text, day_text, read_view, system_text, without_last
+from varve.finllm.nano.scenes import QUESTIONS
+from varve.finllm.nano.stages import STAGES, StageView, read_stage
+from varve.finllm.nano.view import (
+    View,
+    answer_text,
+    day_text,
+    read_rules,
+    read_view,
+    system_text,
+    without_last,
+)
 
-VIEW_VERSION = 1
+VIEW_VERSION = 2
 """Goes up when a prompt is read differently, so that no cached reply outlives it."""
 
 _ORDER = ("rationale", "action", "confidence", "cited_memories")
+_KNOWN = (*QUESTIONS, "decide", "explain")
 
 
 class NanoModel(LocalModel):
-    """nano: reads FinMem's prompts in its own short form and writes its reasons before the action.
+    """nano: reads the agents' prompts in its own short form and writes its reasons before the action.
 
     A conversation without a day (no line ``Ticker:``) goes to the weights as it is; nano has learned
     nothing of such.
@@ -50,11 +61,17 @@ class NanoModel(LocalModel):
     def _prompt(
         self, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]]
     ) -> tuple[list[int], int]:
-        view = read_view([(_role(message), message.text) for message in messages])
+        tokenizer, room = self._host.tokenizer, self._host.context - self.max_new_tokens
+        stage = _stage_of(messages, tools)
+        if stage is not None:
+            said = [("system", system_text(read_rules(_texts(messages)))), ("user", stage.text)]
+            text = tokens.render(said, [stage.name])
+            return list(tokenizer(text, add_special_tokens=False)["input_ids"]), stage.left_out
+        view = read_view(_texts(messages))
         if view is None:
             return super()._prompt(messages, tools)
-        tokenizer, room = self._host.tokenizer, self._host.context - self.max_new_tokens
-        names = [tool["function"]["name"] for tool in tools]
+        # Strategies and other tools of which it has learned nothing are not offered to it.
+        names = [tool["function"]["name"] for tool in tools if tool["function"]["name"] in _KNOWN]
         while True:
             text = tokens.render(conversation(view, messages), names)
             ids = tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -70,9 +87,9 @@ class NanoModel(LocalModel):
         choice: str,
         final: str | None,
     ) -> str:
-        view = read_view([(_role(message), message.text) for message in messages])
-        if view is not None:  # only what it reads can be cited
-            messages = [HumanMessage("\n".join(f"{line.label} | " for line in view.lines))]
+        read = _stage_of(messages, tools) or read_view(_texts(messages))
+        if read is not None:  # only what it reads can be named
+            messages = [HumanMessage("\n".join(f"{line.label} | " for line in read.lines))]
         return super()._grammar(messages, tools, choice, final)
 
 
@@ -86,6 +103,18 @@ def conversation(view: View, messages: Sequence[BaseMessage]) -> list[tuple[str,
             ("tool", answer_text(view)),
         ]
     return said
+
+
+def _stage_of(messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]]) -> StageView | None:
+    """The stage of FinAgent that the one form bound belongs to, read from the question asked."""
+    names = [tool["function"]["name"] for tool in tools]
+    asked = [message.text for message in messages if isinstance(message, HumanMessage)]
+    known = [name for name in names if name in STAGES]
+    return read_stage(known[0], asked[0]) if known and asked else None
+
+
+def _texts(messages: Sequence[BaseMessage]) -> list[tuple[str, str]]:
+    return [(_role(message), message.text) for message in messages]
 
 
 def _role(message: BaseMessage) -> str:

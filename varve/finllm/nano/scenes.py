@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from random import Random
 
-from varve.finllm.nano import teacher
+from varve.finllm.nano import stages, teacher
+from varve.finllm.nano.stages import STAGES, StageView
 from varve.finllm.nano.view import (
     MAX_LINE_CHARACTERS,
+    REFLECTION,
+    SENTIMENTS,
     Line,
     View,
     answer_text,
@@ -21,7 +24,9 @@ from varve.finllm.nano.view import (
 )
 from varve.finllm.nano.wording import Split, Tone, draw_subject, filing, headline
 
-MAX_LABEL = 60
+MAX_LABEL, MAX_NEWS_LABEL = 60, 20
+STAGE_SHARE, JUDGED_SHARE, LETTER_SHARE = 0.22, 0.12, 0.1
+"""Of training's examples: FinAgent's stages, days that FinAgent has judged, actions chosen by letter."""
 QUESTIONS = ("recall_memory", "price_history", "news", "indicator")
 
 
@@ -44,8 +49,15 @@ def draw_example(rng: Random, split: Split, *, ease: float = 1.0, more: float = 
         ease: up to 1; below it pages have fewer lines (the start of training).
         more: above 1 pages have more lines than training has.
     """
+    if split == "train" and rng.random() < STAGE_SHARE:
+        return draw_stage(rng, split, ease=ease)
     scene = _Scene(rng, split, ease, more)
     view = scene.draw()
+    if split == "train" and view.moved is None:
+        if rng.random() < JUDGED_SHARE:
+            view = scene.judged(view)
+        if rng.random() < LETTER_SHARE:
+            return _lettered(scene, view)
     tools = (*QUESTIONS, "decide") if rng.random() < 0.9 else ("decide",)
     target: teacher.Target | None
     if view.moved is not None:
@@ -57,6 +69,40 @@ def draw_example(rng: Random, split: Split, *, ease: float = 1.0, more: float = 
             view, target = scene.answered(view, target), None
         target = target or teacher.decision(view, scene.tones)
     return Example(messages_of(view), tools, target, tuple(line.text for line in view.lines))
+
+
+def draw_letter(rng: Random, split: Split) -> Example:
+    """One example of an action chosen by its letter."""
+    scene = _Scene(rng, split, 1.0, 1.0)
+    return _lettered(scene, replace(scene.draw(), moved=None))
+
+
+def _lettered(scene: _Scene, view: View) -> Example:
+    """A day with its actions behind letters; now and then nothing but these, where any letter is as good."""
+    rng = scene.rng
+    order = ["BUY", "HOLD", "SELL", "FLAT"]
+    first = rng.randrange(4)
+    order = [*order[first:], *order[:first]]
+    options = tuple(zip("ABCD", order, strict=True))
+    if scene.split == "train" and rng.random() < 0.06:
+        view = replace(view, ticker="", options=options)
+        target = teacher.Target(teacher.LETTER, {"letter": rng.choice("ABCD")})
+        return Example(messages_of(view), (*QUESTIONS, "decide"), target, ())
+    view = replace(view, options=options)
+    return Example(
+        messages_of(view), (*QUESTIONS, "decide"), teacher.letter(view, scene.tones),
+        tuple(line.text for line in view.lines),
+    )  # fmt: skip
+
+
+def draw_stage(rng: Random, split: Split, *, ease: float = 1.0) -> Example:
+    """One example of a stage of FinAgent."""
+    scene = _Scene(rng, split, ease, 1.0)
+    view = scene.stage(rng.choice((*STAGES, "summarise_news", "summarise_news")))
+    said = (("system", scene.profile()), ("user", view.text))
+    return Example(
+        said, (view.name,), stages.answer(view, scene.tones), tuple(line.text for line in view.lines)
+    )
 
 
 def messages_of(view: View) -> tuple[tuple[str, str], ...]:
@@ -120,6 +166,62 @@ class _Scene:
             note = indicator_note("volatility", rng.uniform(0.008, 0.07))
         return replace(view, asked=True, answer=lines, note=note if note or lines else "nothing")
 
+    def judged(self, view: View) -> View:
+        """The day as FinAgent shows it: sentiments in place of texts, reflections, how the past leans."""
+        rng = self.rng
+        news = tuple(
+            replace(line, text=f"judged {rng.choice(SENTIMENTS)}") if rng.random() < 0.93 else line
+            for line in (*view.news, *view.memory)
+            if line.kind == "news"
+        )
+        own = tuple(Line(self._label(), REFLECTION, "made") for _ in range(rng.choice((0, 1, 2, 4, 8))))
+        past = rng.choice(("", "for", "against", "neither"))
+        return replace(view, news=news[: rng.randint(0, 6)], memory=(), own=own[:3], past=past)
+
+    def profile(self) -> str:
+        """What a stage is told of the trader."""
+        return system_text(replace(_NO_DAY, averse=self.rng.random() < 0.5, shorting=self.rng.random() < 0.3))
+
+    def stage(self, name: str) -> StageView:
+        """What a stage is shown."""
+        rng, ticker = self.rng, self.subject.ticker
+        empty = StageView(name, ticker)
+        if name == "summarise_news":
+            lines = [
+                self._report() if rng.random() < 0.15 else self._news(0.0)
+                for _ in range(max(1, self._count((1, 1, 2, 2, 3, 3, 4, 5, 6, 8))))
+            ]
+            return replace(empty, lines=tuple(self._as_n(lines)))
+        if name == "rate_importance":
+            line = self._report() if rng.random() < 0.3 else self._news(0.0)
+            self.tones["-"] = self.tones[line.label]
+            about = ticker if rng.random() < 0.9 else "the whole market"
+            return replace(empty, ticker=about, lines=(replace(line, label="-", old=False),))
+        if name == "review_decisions":
+            made = [
+                (rng.choice(("BUY", "SELL", "HOLD", "FLAT")), self._move(4.0))
+                for _ in range(rng.randint(1, stages.MAX_LINES))
+            ]
+            return replace(empty, decisions=tuple(made))
+        label = "-" if name == "summarise_past" else "M"
+        lines = [
+            Line(self._label() if label == "M" else "-", "news", rng.choice(SENTIMENTS))
+            for _ in range(rng.randint(0 if label == "M" else 1, stages.MAX_LINES))
+        ]
+        moves = tuple((n, self._move(scale)) for n, scale in ((1, 2.0), (7, 4.0), (14, 6.0)))
+        return replace(empty, lines=tuple(lines), moves=moves if label == "M" else ())
+
+    def _as_n(self, lines: list[Line]) -> list[Line]:
+        """Labels N1, N2, ... as FinAgent gives news."""
+        named = []
+        for place, line in enumerate(lines, 1):
+            self.tones[f"N{place}"] = self.tones[line.label]
+            named.append(replace(line, label=f"N{place}", old=False))
+        return named
+
+    def _move(self, scale: float) -> float | None:
+        return None if self.rng.random() < 0.07 else round(self.rng.gauss(0, scale), 2)
+
     def _count(self, options: tuple[int, ...]) -> int:
         count = self.rng.choice(options)
         if self.more > 1:
@@ -181,3 +283,6 @@ class _Scene:
         scale = rng.choice((1.0, 2.0, 3.5))
         one, three = rng.gauss(0, 1.3 * scale), rng.gauss(0, 2.2 * scale)
         return (1, round(one, 2)), (3, round(three, 2)), (10, round(rng.gauss(2 * self.mood, 4 * scale), 2))
+
+
+_NO_DAY = View("", False, False, "flat", (), (), (), ())

@@ -9,7 +9,8 @@ with it.
 2. Else a running count over the lines of news, memory and outcomes: +1 good, −1 bad, 0 plain, mixed or
    old. A buy that gained or a sell that lost is good, a buy that lost or a sell that gained bad.
    Then +1 or −1 for the trend over 10 sessions (or what ``price_history`` says), and −1 for a
-   risk-averse profile where volatility is high.
+   risk-averse profile where volatility is high. Lines that FinAgent has judged before count by that, and
+   what it said of earlier intelligence counts +1 or −1.
 3. The total speaks for from +2 (averse: +3), against from −3 (averse: −2), else neither.
 4. For: BUY, but FLAT from a short position with a risk-averse profile. Against: SELL where short
    positions are allowed; else SELL from a long one, FLAT with a risk-averse profile, and HOLD where
@@ -31,13 +32,15 @@ MAX_CITED = 4
 MOST = 20
 """The running count stays within ±20."""
 
+LETTER = "letter"
 RATED_KINDS = ("news", "10-Q", "10-K", "outcome")
 _STEP = {"good": 1, "bad": -1}
+_JUDGED = {"positive": "good", "negative": "bad", "neutral": "plain"}
 
 
 @dataclass(frozen=True)
 class Target:
-    """What the teacher answers: one call."""
+    """What the teacher answers: one call, or under the name ``letter`` a letter alone."""
 
     name: str
     arguments: Mapping[str, Any]
@@ -45,6 +48,8 @@ class Target:
     @property
     def text(self) -> str:
         """As nano writes it."""
+        if self.name == LETTER:
+            return str(self.arguments["letter"])
         return call_text(self.name, self.arguments)
 
 
@@ -84,6 +89,9 @@ def decision(view: View, tones: Mapping[str, Tone]) -> Target:
     trend = trend_of(view)
     total = _within(total + {"rise": 1, "leap": 1, "fall": -1, "plunge": -1}.get(trend, 0))
     words.append(f"trend {trend} {total:+d}")
+    if view.past:
+        total = _within(total + {"for": 1, "against": -1}.get(view.past, 0))
+        words.append(f"past {view.past} {total:+d}")
     if view.averse and view.note.endswith("high"):
         total = _within(total - 1)
         words.append(f"volatility high {total:+d}")
@@ -99,6 +107,12 @@ def decision(view: View, tones: Mapping[str, Tone]) -> Target:
             "cited_memories": [label for label, verdict in verdicts.items() if verdict == side][:MAX_CITED],
         },
     )
+
+
+def letter(view: View, tones: Mapping[str, Tone]) -> Target:
+    """The letter of the action that :func:`decision` takes."""
+    action = decision(view, tones).arguments["action"]
+    return Target(LETTER, {"letter": next(letter for letter, name in view.options if name == action)})
 
 
 def explanation(view: View, tones: Mapping[str, Tone]) -> Target:
@@ -120,6 +134,8 @@ def verdict_of(kind: str, text: str, old: bool, tone: Tone | None) -> str:
     """``good``, ``bad``, ``plain``, ``mixed`` or ``old``."""
     if old:
         return "old"
+    if text.startswith("judged "):
+        return _JUDGED[text.split()[1]]
     if kind != "outcome":
         return tone or "plain"
     action, result, *_ = [*text.split(), "", ""]
@@ -143,6 +159,11 @@ def lean_of(total: int, averse: bool) -> str:
     if total >= (3 if averse else 2):
         return "for"
     return "against" if total <= (-2 if averse else -3) else "neither"
+
+
+def lean_of_past(total: int) -> str:
+    """Which way earlier intelligence speaks."""
+    return "for" if total >= 2 else "against" if total <= -2 else "neither"
 
 
 def action_of(lean: str, view: View) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from varve.finllm.nano.scenes import MAX_LABEL, QUESTIONS, Example
+from varve.finllm.nano.scenes import MAX_LABEL, MAX_NEWS_LABEL, QUESTIONS, Example
+from varve.finllm.nano.stages import STAGES
 from varve.finllm.nano.teacher import MOST
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from tokenizers import Tokenizer
 
-VOCABULARY = 3072
+VOCABULARY = 4096
 PAD, START, END = "<|pad|>", "<|im_start|>", "<|im_end|>"
 
 TEMPLATE = (
@@ -74,6 +75,27 @@ def reply_pieces() -> list[str]:
         '{"name": "indicator", "arguments": {"name": "volatility", "window": ',
         '{"name": "recall_memory", "arguments": {"query": "',
         '", "tier": "reflection"}}',
+        '{"name": "summarise_news", "arguments": {"items": [',
+        '{"item": "',
+        '"}, {"item": "',
+        '", "horizon": "',
+        '", "sentiment": "',
+        '", "summary": "',
+        '"}], "summary": "',
+        '", "short_query": "',
+        '", "medium_query": "',
+        '", "long_query": "',
+        '{"name": "summarise_past", "arguments": {"summary": "',
+        '{"name": "explain_moves", "arguments": {"short": "',
+        '", "medium": "',
+        '", "long": "',
+        '", "query": "',
+        '{"name": "review_decisions", "arguments": {"right": "',
+        '", "missed": "',
+        '", "correct": "',
+        '{"name": "rate_importance", "arguments": {"importance": "',
+        '"}}',
+        *STAGES,
         *QUESTIONS,
         "decide",
         "explain",
@@ -82,7 +104,11 @@ def reply_pieces() -> list[str]:
         "neither",
         " report",
     ]
-    return [*pieces, *actions, *confidences, *tallies, *(f"M{n}" for n in range(1, MAX_LABEL + 1))]
+    return [*pieces, *actions, *confidences, *tallies, *_labels()]
+
+
+def _labels() -> list[str]:
+    return [f"M{n}" for n in range(1, MAX_LABEL + 1)] + [f"N{n}" for n in range(1, MAX_NEWS_LABEL + 1)]
 
 
 def train_tokenizer(texts: Iterable[str], size: int = VOCABULARY) -> Tokenizer:

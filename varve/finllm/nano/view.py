@@ -38,7 +38,14 @@ _INDICATOR = re.compile(r"^(\w+)\((\d+)\) = ([-+.\de]+)")
 _FILING_HEAD = re.compile(r"^.{0,60}? report \(10-[QK]\): ")
 _CLOSE_ROW = re.compile(r"^\d{4}-\d\d-\d\d \| [^|]+ \| [^|]+ \| [^|]+ \| ([\d.e+]+) \|", re.MULTILINE)
 
-OWN_KINDS = ("rationale", "outcome", "lesson")
+_JUDGED = re.compile(r" \((?:short|medium|long)-term, (positive|neutral|negative)\)$")
+_BEFORE = re.compile(r"^before: .*?(for|against|neither)$", re.MULTILINE)
+_OPTION = re.compile(r"^([A-H]): ([A-Z]+)$", re.MULTILINE)
+
+REFLECTION = "reflection"
+OWN_KINDS = ("rationale", "outcome", "lesson", REFLECTION)
+SENTIMENTS = ("positive", "negative", "neutral")
+NEWS_SECTIONS = ("NEWS", "INTELLIGENCE")
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,12 @@ class Line:
 
 @dataclass(frozen=True)
 class View:
-    """A day as nano reads it. ``changes`` are percent by sessions; ``note`` is an answer that is no line."""
+    """A day as nano reads it.
+
+    ``changes`` are percent by sessions; ``note`` is an answer that is no line; ``past`` is which way FinAgent's
+    earlier intelligence was said to lean; ``options`` are letters and actions, where one is to be chosen by
+    its letter. A view without a ticker has nothing but these.
+    """
 
     ticker: str
     averse: bool
@@ -72,6 +84,8 @@ class View:
     answer: tuple[Line, ...] = ()
     note: str = ""
     moved: float | None = None
+    past: str = ""
+    options: tuple[tuple[str, str], ...] = ()
     left_out: int = 0
     """Lines of the prompt that are not shown, for their number or their want of a label."""
 
@@ -97,15 +111,20 @@ def system_text(view: View) -> str:
 
 def day_text(view: View) -> str:
     """The day, without what tools answered."""
+    chosen = [f"actions {' '.join(f'{letter} {action}' for letter, action in view.options)}"]
+    if not view.ticker:
+        return "\n".join(["nothing", *chosen])
     changes = "; ".join(f"{n}d {c:+.1f} {movement(c, n)}" for n, c in view.changes) or "unknown"
     count = {0: "none", 1: "one"}.get(len(view.news), "several")
     parts = [f"{view.ticker} {view.position}", f"changes {changes}", f"news {count}"]
     parts += map(str, view.news)
     parts += [f"memory {'several' if view.memory else 'none'}", *map(str, view.memory)]
     parts += [f"own {'several' if view.own else 'none'}", *map(str, view.own)]
+    if view.past:
+        parts.append(f"past {view.past}")
     if view.moved is not None:
         parts.append(f"moved {view.moved:+.1f} {'rise' if view.moved > 0 else 'fall'}")
-    return "\n".join(parts)
+    return "\n".join([*parts, *(chosen if view.options else [])])
 
 
 def answer_text(view: View) -> str:
@@ -115,23 +134,23 @@ def answer_text(view: View) -> str:
 
 def read_view(texts: Sequence[tuple[str, str]]) -> View | None:
     """The view of a conversation of ``(role, text)``; None where it holds no day that can be read."""
-    days = [text for role, text in texts if role == "user" and _TICKER.search(text)]
-    if not days:
+    asked = [text for role, text in texts if role == "user"]
+    days = [text for text in asked if _TICKER.search(text)]
+    _, chosen, listed = (asked or [""])[-1].rpartition("Actions:\n")
+    options = tuple(_OPTION.findall(listed)) if chosen else ()
+    if not days and not options:
         return None
-    rules = "\n".join(text for role, text in texts if role == "system")
-    day = days[-1]
+    day = days[-1] if days else ""
     ticker, position = _TICKER.search(day), _POSITION.search(day)
-    changes, moved = _CHANGES.search(day), _MOVED.search(day)
-    view = View(
+    changes, moved, before = _CHANGES.search(day), _MOVED.search(day), _BEFORE.search(day)
+    view = replace(
+        read_rules(texts),
         ticker=ticker.group(1) if ticker else "",
-        averse="Profile: risk_averse" in rules,
-        shorting="SELL when flat opens a short position" in rules,
         position=position.group(1) if position else "flat",
         changes=tuple((int(n), float(c)) for n, c in _CHANGE.findall(changes.group(1) if changes else "")),
-        news=(),
-        memory=(),
-        own=(),
         moved=float(moved.group(1)) if moved else None,
+        past=before.group(1) if before else "",
+        options=options,
     )
     seen: set[str] = set()
     session = _session(day)
@@ -140,6 +159,13 @@ def read_view(texts: Sequence[tuple[str, str]]) -> View | None:
         if role == "tool":
             view = _answered(view, text, session, seen)
     return view
+
+
+def read_rules(texts: Sequence[tuple[str, str]]) -> View:
+    """Profile and rule of shorting of a conversation, and nothing of a day."""
+    rules = "\n".join(text for role, text in texts if role == "system")
+    averse = any(f"Profile: {name}" in rules for name in ("risk_averse", "conservative"))
+    return View("", averse, "SELL when flat opens a short position" in rules, "flat", (), (), (), ())
 
 
 def without_last(view: View) -> View | None:
@@ -155,10 +181,10 @@ def without_last(view: View) -> View | None:
 def _with_day_lines(view: View, day: str, session: date | None, seen: set[str]) -> View:
     found: dict[str, list[Line]] = {"news": [], "memory": [], "own": []}
     lines = 0
-    for name, body in sorted(_SECTION.findall(day), key=lambda one: one[0] != "NEWS"):
+    for name, body in sorted(_SECTION.findall(day), key=lambda one: one[0] not in NEWS_SECTIONS):
         lines += len(_ANY_ITEM.findall(body))
         for line in _lines(body, session, seen):
-            part = "news" if name == "NEWS" else "own" if line.kind in OWN_KINDS else "memory"
+            part = "news" if name in NEWS_SECTIONS else "own" if line.kind in OWN_KINDS else "memory"
             found[part].append(line)
     # Best matches stand first in a layer of memory, news stand in the order of time.
     view = replace(
@@ -206,11 +232,23 @@ def _lines(body: str, session: date | None, seen: set[str]) -> list[Line]:
         seen.add(label)
         age = (session - date.fromisoformat(day)).days if session else 0
         old = kind in FRESH_DAYS and age > FRESH_DAYS[kind]
+        kind = REFLECTION if kind.endswith("_reflection") else kind
         found.append(Line(label, kind, _shown(kind, text), old))
     return found
 
 
+def judged(text: str) -> str | None:
+    """The sentiment at the end of a line that FinAgent has judged before."""
+    match = _JUDGED.search(text)
+    return match.group(1) if match else None
+
+
 def _shown(kind: str, text: str) -> str:
+    if kind == REFLECTION:
+        return "made"
+    sentiment = judged(text)
+    if sentiment:
+        return f"judged {sentiment}"
     reward, decided, lesson = _REWARD.search(text), _DECIDED.search(text), _LESSON.search(text)
     if kind == "outcome" and reward:
         return outcome_text(reward.group(1), float(reward.group(2)))

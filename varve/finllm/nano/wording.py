@@ -2,11 +2,14 @@
 
 A line comes from one of four sources: the sample worlds' patterns, whole phrases, measures that move
 (sign of the measure × direction of the verb), or events that come or are avoided. In the split ``wording``
-every pattern is one that training never draws; in ``subjects`` companies, tickers and products are.
+every pattern is one that training never draws; in ``subjects`` companies, tickers and products are. Training
+alone draws most of its lines from wider lists beside these (``headlines.txt``, ``words.toml``), written without
+sight of what is held out.
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -27,8 +30,8 @@ _HELD = {
 }  # fmt: skip
 
 
-MORE_SHARE = 0.5
-"""Share of training's lines from lists that no held-out row draws from."""
+MORE_SHARE, BANK_SHARE, COMPOSED_SHARE = 0.14, 0.32, 0.28
+"""Shares of training's lines from lists that no held-out row draws from: phrases, whole headlines, words."""
 
 
 @cache
@@ -103,8 +106,9 @@ def headline(rng: Random, subject: Subject, tone: Tone, split: Split) -> str:
     """One line of that tone."""
     held = split == "wording"
     draw = rng.random()
-    if split == "train" and rng.random() < MORE_SHARE:
-        text = _more(rng, tone)
+    wider = _wider(rng, tone) if split == "train" else None
+    if wider is not None:
+        text = wider
     elif draw < 0.28:
         text = rng.choice(_part(_WORLD[tone], "world", held))
     elif tone == "plain":
@@ -126,6 +130,57 @@ def headline(rng: Random, subject: Subject, tone: Tone, split: Split) -> str:
     return fill(rng, subject, text)
 
 
+def _wider(rng: Random, tone: Tone) -> str | None:
+    """A line of the lists for training alone; None where it is to come from the others."""
+    draw = rng.random()
+    if draw < MORE_SHARE:
+        return _more(rng, tone)
+    if draw < MORE_SHARE + BANK_SHARE:
+        return rng.choice(_headlines()[tone])
+    if draw < MORE_SHARE + BANK_SHARE + COMPOSED_SHARE:
+        return composed(rng, tone)
+    return None
+
+
+@cache
+def _headlines() -> dict[str, list[str]]:
+    """The lines of ``headlines.txt`` by tone."""
+    text = resources.files("varve.finllm.nano").joinpath("headlines.txt").read_text(encoding="utf-8")
+    found: dict[str, list[str]] = {tone: [] for tone in _WORLD}
+    for line in text.splitlines():
+        tone, _, words = line.partition("|")
+        found[tone].append(words)
+    return found
+
+
+def composed(rng: Random, tone: Tone) -> str:
+    """Words of ``words.toml`` in a frame; each word has a tone, or a sign that a verb turns."""
+    lists = words()
+    if tone == "mixed":
+        parts = [composed(rng, "good"), composed(rng, "bad")]
+        rng.shuffle(parts)
+        return f"{parts[0]}{rng.choice((' but ', ' while ', '; yet ', '; however, ', ' even as '))}{parts[1]}"
+    if tone == "plain":
+        return rng.choice(lists["plain_frames"]).replace("{w}", rng.choice(lists["plain_things"]))
+    draw = rng.random()
+    if draw < 0.3:
+        return _measure(rng, tone, False, lists)
+    if draw < 0.55:
+        return _event(rng, tone, False, lists)
+    kind = "adjectives" if draw < 0.7 else "does" if draw < 0.85 else "words"
+    text: str = rng.choice(lists[f"{kind}_frames"])
+    for slot in ("{w}", "{w2}"):
+        text = text.replace(slot, rng.choice(lists[f"{tone}_{kind}"]))
+    return text
+
+
+@cache
+def words() -> dict[str, list[str]]:
+    """The lists of ``words.toml``, and their frames."""
+    text = resources.files("varve.finllm.nano").joinpath("words.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
 def _more(rng: Random, tone: Tone) -> str:
     """From the lists that are for training alone, and at times only words of a tone."""
     lists = wording()
@@ -136,9 +191,9 @@ def _more(rng: Random, tone: Tone) -> str:
         rng.shuffle(parts)
         return "{c} " + rng.choice((" but ", " yet ", " while it ", ", though it ", "; also ")).join(parts)
     if tone != "plain" and rng.random() < 0.2:
-        words = _lexicon()[_WORLD[tone]]
+        known = _lexicon()[_WORLD[tone]]
         frame = rng.choice(lists["word_frames"])
-        return frame.replace("{w}", rng.choice(words)).replace("{w2}", rng.choice(words))
+        return frame.replace("{w}", rng.choice(known)).replace("{w2}", rng.choice(known))
     more, extra = lists["more_" + _WORLD[tone]], lists["extra_" + _WORLD[tone]]
     return "{c} " + rng.choice([*more, *extra])
 
@@ -195,30 +250,47 @@ def _mixed(rng: Random, held: bool) -> str:
     return rng.choice((" but ", " yet ", " while it ", ", though it ", "; also ")).join(parts)
 
 
-def _measure(rng: Random, tone: Tone, held: bool) -> str:
-    """A measure that moves: good where a welcome one rises or an unwelcome one falls."""
+def _measure(rng: Random, tone: Tone, held: bool, wide: dict[str, list[str]] | None = None) -> str:
+    """A measure that moves: good where a welcome one rises or an unwelcome one falls; its words from ``wide``."""
     welcome = rng.random() < 0.6
     rises = (tone == "good") is welcome
-    unseen = held and rng.random() < 0.3
-    measure = rng.choice(_part("up_good" if welcome else "up_bad", "words", unseen))
-    lists = wording()
-    forms = rng.choice(_part("up" if rises else "down", "words", held and rng.random() < 0.3)).split("|")
-    text = rng.choice(_part("measure_frames", "measure_frames", held))
-    words = {
+    lists = wide or wording()
+    if wide:
+        measure = rng.choice(wide["up_good" if welcome else "up_bad"])
+        forms = rng.choice(wide["up" if rises else "down"]).split("|")
+        if _plural(measure):
+            forms[0] = forms[2]
+    else:
+        unseen = held and rng.random() < 0.3
+        measure = rng.choice(_part("up_good" if welcome else "up_bad", "words", unseen))
+        forms = rng.choice(_part("up" if rises else "down", "words", held and rng.random() < 0.3)).split("|")
+    frames = wide["measure_frames"] if wide and rng.random() < 0.6 else None
+    text = rng.choice(frames or _part("measure_frames", "measure_frames", held))
+    slots = {
         "{x}": measure, "{present}": forms[0], "{past}": forms[1], "{inf}": forms[2], "{noun}": forms[-1],
         "{adj}": rng.choice(lists["higher" if rises else "lower"]),
         "{moves}": rng.choice(lists["raises" if rises else "cuts"]),
     }  # fmt: skip
-    for slot, word in words.items():
+    for slot, word in slots.items():
         text = text.replace(slot, word)
     return text
 
 
-def _event(rng: Random, tone: Tone, held: bool) -> str:
-    """Something good or bad that comes, or that stays away."""
+def _plural(measure: str) -> bool:
+    """Whether its first noun group ends as plurals do."""
+    head = re.split(r" (?:of|at|in|per|on|to|from) ", measure)[0]
+    return head.endswith("s") and not head.endswith("ss")
+
+
+def _event(rng: Random, tone: Tone, held: bool, wide: dict[str, list[str]] | None = None) -> str:
+    """Something good or bad that comes, or that stays away; its name from ``wide``."""
     thing = rng.choice(("good", "bad"))
-    what = rng.choice(_part(f"{thing}_things", "words", held and rng.random() < 0.3))
-    frame = rng.choice(_part(f"{thing}_{tone}_frames", "frames", held))
+    if wide:
+        what = rng.choice(wide[f"{thing}_things"])
+    else:
+        what = rng.choice(_part(f"{thing}_things", "words", held and rng.random() < 0.3))
+    frames = wide[f"{thing}_{tone}_frames"] if wide and rng.random() < 0.7 else None
+    frame = rng.choice(frames or _part(f"{thing}_{tone}_frames", "frames", held))
     what = what.partition(" ")[2] if frame.startswith("No ") and what.startswith(("a ", "an ")) else what
     return frame.replace("{g}", what).replace("{b}", what)
 
