@@ -157,6 +157,33 @@ def test_scores_are_the_models_log_probabilities_alone_and_together(host):
     assert host.score([exact, asked[1]])[0].log_probs == fresh(host).score([exact])[0].log_probs
 
 
+def test_a_row_alone_is_the_same_to_the_bit_whatever_was_computed_before(host):
+    import torch
+
+    from varve.finllm.engine_model import PIECE
+
+    near = PIECE + 50
+    sizes = [(near, 70), (near, 20), (2 * PIECE + 9, 1), (near, 300), (40, 8), (PIECE - 20, 20)]
+    rows = [torch.tensor(prompt(host, shared=shared, own=own, seed=own)).numpy() for shared, own in sizes]
+    with torch.inference_mode():
+        expected = [fresh(host)._alone(row) for row in rows]
+        host.generate([GenerationRequest(tuple(row[: PIECE + 60]), 4) for row in rows[:2]], always)
+        assert len(host.pieces) == 1  # the stem of both
+        begun, forward = [], host.forward
+        host.forward = lambda cache, ids, positions, valid: (
+            begun.append(int(positions[0, 0])) or forward(cache, ids, positions, valid)
+        )
+        for place in (0, 1, 2, 3, 4, 5, 2, 0):
+            assert torch.equal(host._alone(rows[place]), expected[place])
+        # Bits of so small a model do not show where a pass begins; those of a real one may.
+        assert begun
+        assert all(start % PIECE == 0 for start in begun)
+        ids = torch.from_numpy(rows[0])[None]
+        plain = host.model(input_ids=ids, use_cache=False, logits_to_keep=1).logits[0, -1]
+    assert torch.allclose(expected[0], plain, atol=1e-4)
+    assert host.pieces.longest(rows[1])[0] >= PIECE
+
+
 def test_a_near_tie_is_decided_by_the_row_alone(host):
     import torch
 

@@ -61,7 +61,9 @@ FAMILIES = {
 }
 
 
-def write_tiny_llm(folder, family="hermes", *, seed=0, architecture=None, scale=0.15, **config):
+def write_tiny_llm(
+    folder, family="hermes", *, seed=0, architecture=None, scale=0.15, texts=TEXTS, vocabulary=512, **config
+):
     """A decoder of two layers with a byte-level BPE tokenizer and the family's chat template."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -79,10 +81,10 @@ def write_tiny_llm(folder, family="hermes", *, seed=0, architecture=None, scale=
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=512, special_tokens=specials, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        vocab_size=vocabulary, special_tokens=specials, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )  # fmt: skip
-    raw.train_from_iterator(TEXTS * 2, trainer)
+    raw.train_from_iterator(texts * 2, trainer)
     if family == "hermes":
         raw.add_tokens(["<tool_call>", "</tool_call>"])  # ordinary tokens, as Qwen has them
     tokenizer = PreTrainedTokenizerFast(

@@ -9,7 +9,7 @@ from typing import Any
 
 _FOR_READING = ("description", "title", "default")
 _BOUND = ("enum", "const", "pattern", "format", "minLength")
-_LABEL = re.compile(r"M\d+")
+_LABEL = re.compile(r"[MN]\d+")
 _BEGUN = r"^[\p{L}\p{N}][\s\S]*$"
 
 
@@ -31,22 +31,24 @@ def told(schema: Any) -> Any:
 
 
 def narrowed(schema: Any, labels: Collection[str]) -> Any:
-    """The schema with lists of memory labels (``M1``, ``M2`` ...) narrowed to those that were shown."""
+    """The schema with labels (``M1``, ``N2`` ...), alone and in lists, narrowed to those that were shown."""
     if isinstance(schema, list | tuple):
         return [narrowed(one, labels) for one in schema]
     if not isinstance(schema, Mapping):
         return schema
     items = schema.get("items")
-    named = items.get("enum") if isinstance(items, Mapping) else None
-    if (
-        isinstance(items, Mapping)
-        and named
-        and all(isinstance(one, str) and _LABEL.fullmatch(one) for one in named)
-    ):
-        left = [one for one in named if one in labels]
+    if isinstance(items, Mapping) and _names_labels(items):
+        left = [one for one in items["enum"] if one in labels]
         bound = {"items": {**items, "enum": left}} if left else {"items": {"type": "string"}, "maxItems": 0}
         return {**schema, **bound}
+    if _names_labels(schema):
+        return {**schema, "enum": [one for one in schema["enum"] if one in labels] or schema["enum"]}
     return {key: narrowed(value, labels) for key, value in schema.items()}
+
+
+def _names_labels(schema: Mapping[str, Any]) -> bool:
+    named = schema.get("enum")
+    return bool(named) and all(isinstance(one, str) and _LABEL.fullmatch(one) for one in named or ())
 
 
 def _plain(schema: Any) -> Any:

@@ -3,12 +3,13 @@
 Rows of a batch lie in one buffer of keys and values, each with holes where others are longer; a mask
 says which places hold tokens, and positions are given per token. So a row is computed as if alone, but
 for the last bits of its sums. On CPU in float32 even those decide nothing: where the two likeliest tokens
-nearly tie (``engine_rows.TIE``, a hundred times the error seen), the row is computed anew alone,
-without batch or cache, and that decides.
+nearly tie (``engine_rows.TIE``, a hundred times the error seen), the row is computed anew alone, and that
+decides: always in the same pieces, so that what is known of a piece from before is the same to the bit.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,21 +19,15 @@ import torch
 from varve.errors import ModelError
 from varve.finllm.constrain import Constrainer
 from varve.finllm.engine import Generated, GenerationRequest, Request, Scored, ScoreRequest
+from varve.finllm.engine_batch import Batch, mask, put_known, row_pairs
 from varve.finllm.engine_cuda import continuous
-from varve.finllm.engine_kv import (
-    Pairs,
-    PrefixCache,
-    Tokens,
-    roomy_cache,
-    shared_stems,
-)
+from varve.finllm.engine_kv import Pairs, PrefixCache, Tokens, roomy_cache
 from varve.finllm.engine_rows import Row, choose
 
 PREFIX_BYTES = 512 * 2**20
-LEAST_SHARED = 32
-"""Shorter common beginnings are not worth a pass of their own."""
-PREFILL_TOKENS = 4096
-"""Most tokens, padding included, of one pass over prompts."""
+PIECE = 256
+"""Tokens of one pass where a row is computed alone."""
+PIECES_BYTES = 128 * 2**20
 KEEP_BELOW = 0.75
 """Ended rows are left out, which copies the buffer, when so many of the rows are left."""
 
@@ -56,11 +51,16 @@ class HostedModel:
         self.context = context or int(getattr(self.config, "max_position_embeddings", 0) or 4096)
         self.vocabulary = int(model.get_output_embeddings().weight.shape[0])
         self.end_ids = _end_ids(model, tokenizer)
+        if self.device.type == "cpu":
+            # Else transformers copies shared heads of keys and values for each query head wherever a mask is
+            # given; torch's kernel for CPUs needs no copy, that for CUDA does.
+            os.environ.setdefault("TRANSFORMERS_SDPA_FORCE_GQA", "1")
         self.exact = self.device.type == "cpu" and model.dtype in (torch.float32, torch.float64)
         kinds = set(getattr(self.config, "layer_types", None) or ["full_attention"])
         # Windows and recurrent states count places, holes too: such models go row by row.
         self.batchable = kinds == {"full_attention"} and not getattr(self.config, "sliding_window", None)
         self.prefixes = PrefixCache(prefix_bytes)
+        self.pieces = PrefixCache(PIECES_BYTES)
         self.paged = continuous(model)
         self.constrainer = Constrainer(tokenizer, self.vocabulary, self.end_ids)
 
@@ -135,6 +135,7 @@ class HostedModel:
         )
         if short:
             self.prefixes.clear()
+            self.pieces.clear()
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
         return short
@@ -157,13 +158,13 @@ class HostedModel:
         """Prompts, then token by token until every row has ended."""
         prompts = [_tokens((*row.request.prompt_ids, *row.out)) for row in rows]
         room = max(row.request.max_new_tokens for row in rows)
-        batch = _Batch(self, prompts, room)
+        batch = Batch(self, prompts, room)
         for row, reused in zip(rows, batch.reused, strict=True):
             row.reused = reused
         active, logits = rows, batch.logits
         while True:
             for row, scores in zip(active, logits, strict=True):
-                if row.ended:
+                if row.ended or row.pending:
                     continue
                 if not alive(row.index):
                     row.dropped = row.ended = True
@@ -175,195 +176,66 @@ class HostedModel:
             if len(kept) <= KEEP_BELOW * len(active):
                 batch.keep(kept)
                 active = [active[place] for place in kept]
-            # A row that has ended goes on with anything until it pays to leave it out.
-            logits = batch.step([row.take_pending() or [0] for row in active])
+            # As many tokens as every row has to read, so that none is padded; a row with more goes on reading
+            # while others choose. One that has ended goes on with anything until it pays to leave it out.
+            width = min(len(row.pending) for row in active if not row.ended)
+            logits = batch.step([[0] * width if row.ended else row.take_pending(width) for row in active])
 
     def _settle(self, row: Row) -> torch.Tensor:
         """Logits of a row computed alone."""
         return self._alone(_tokens((*row.request.prompt_ids, *row.out)))
 
     def _alone(self, tokens: Tokens) -> torch.Tensor:
-        ids = torch.from_numpy(tokens)[None].to(self.device)
-        out = self.model(input_ids=ids, use_cache=False, logits_to_keep=1)
-        return out.logits[0, -1].float().cpu()  # type: ignore[no-any-return]
+        """Logits after the last token; they depend on the tokens alone."""
+        if not self.batchable:
+            ids = torch.from_numpy(tokens)[None].to(self.device)
+            return self.model(input_ids=ids, use_cache=False, logits_to_keep=1).logits[0, -1].float().cpu()  # type: ignore[no-any-return]
+        span, pairs = self.whole_pieces(tokens)
+        cache = roomy_cache(self.config.num_hidden_layers, len(tokens))
+        if span:
+            put_known(cache, [pairs], [span], span)
+        return self._append(cache, tokens, span, len(tokens))[0]
+
+    def whole_pieces(self, tokens: Tokens) -> tuple[int, Pairs]:
+        """How many tokens the whole pieces before the last token have, and their keys and values."""
+        whole = (len(tokens) - 1) // PIECE * PIECE
+        known, pairs = self.pieces.longest(tokens[:whole])
+        span = known // PIECE * PIECE
+        if span < whole:
+            cache = roomy_cache(self.config.num_hidden_layers, whole)
+            if span:
+                put_known(cache, [pairs], [span], span)
+            for start in range(span, whole, PIECE):
+                self._append(cache, tokens, start, start + PIECE)
+            pairs = row_pairs(cache, 0, 0, 0)
+            self.pieces.add(tokens[:whole], pairs)
+        return whole, pairs
+
+    def _append(self, cache: Any, tokens: Tokens, start: int, end: int) -> torch.Tensor:
+        """One pass over a part of a row that is alone in its cache."""
+        ids, positions = torch.from_numpy(tokens[start:end])[None], torch.arange(start, end)[None]
+        return self.forward(cache, ids, positions, torch.ones(1, end, dtype=torch.bool))
+
+    def forward(
+        self, cache: Any, ids: torch.Tensor, positions: torch.Tensor, valid: torch.Tensor
+    ) -> torch.Tensor:
+        """One pass; logits of the last place of each row, float32, on the CPU."""
+        seen = mask(valid.to(self.device), ids.shape[1]) if self.batchable else None
+        out = self.model(
+            input_ids=ids.to(self.device),
+            position_ids=positions.to(self.device),
+            attention_mask=seen,
+            use_cache=True,
+            logits_to_keep=1,
+            **{_cache_name(self.model): cache},
+        )
+        return out.logits[:, -1].float().cpu()  # type: ignore[no-any-return]
 
     def _first_logits(self, prompts: list[Tokens]) -> tuple[torch.Tensor, list[int]]:
         if not self.batchable:
             return torch.stack([self._alone(one) for one in prompts]), [0] * len(prompts)
-        batch = _Batch(self, prompts, 0)
+        batch = Batch(self, prompts, 0)
         return batch.logits, batch.reused
-
-
-class _Batch:
-    """Rows in one buffer: prompts computed at construction, tokens appended by :meth:`step`.
-
-    ``logits`` has shape (rows, vocabulary), float32, on the CPU; ``reused`` counts tokens of each prompt
-    that were known before. What the prompts of this batch have in common is computed once beside that.
-    """
-
-    def __init__(self, host: HostedModel, prompts: list[Tokens], room: int) -> None:
-        self.host, self.device = host, host.device
-        self.lengths = [len(one) for one in prompts]
-        self.valid = torch.zeros(len(prompts), max(self.lengths), dtype=torch.bool, device=self.device)
-        for row, length in enumerate(self.lengths):
-            self.valid[row, :length] = True
-        self.reused = [0] * len(prompts)
-        if host.batchable:
-            self._fill_together(prompts, room)
-        else:
-            self._fill_one(prompts[0])
-
-    def step(self, pending: list[list[int]]) -> torch.Tensor:
-        """Append tokens to each row (at least one each); the logits after each row's last."""
-        width = max(map(len, pending))
-        ids = torch.zeros(len(pending), width, dtype=torch.long)
-        positions = torch.zeros(len(pending), width, dtype=torch.long)
-        real = torch.zeros(len(pending), width, dtype=torch.bool)
-        for row, tokens in enumerate(pending):
-            ids[row, width - len(tokens) :] = torch.tensor(tokens)
-            start = self.lengths[row]
-            positions[row, width - len(tokens) :] = torch.arange(start, start + len(tokens))
-            real[row, width - len(tokens) :] = True
-            self.lengths[row] += len(tokens)
-        self.valid = torch.cat([self.valid, real.to(self.device)], dim=1)
-        return self._forward(self.cache, ids, positions, self.valid)
-
-    def keep(self, rows: list[int]) -> None:
-        """Only these rows from now on."""
-        chosen = torch.tensor(rows, device=self.device)
-        self.lengths = [self.lengths[row] for row in rows]
-        self.valid = self.valid[chosen]
-        if self.host.batchable:
-            for layer in self.cache.layers:
-                layer.keep(chosen)
-
-    def _forward(
-        self, cache: Any, ids: torch.Tensor, positions: torch.Tensor, valid: torch.Tensor
-    ) -> torch.Tensor:
-        """One pass of the model; logits of the last place of each row."""
-        host = self.host
-        mask = _mask(valid, ids.shape[1]) if host.batchable else None
-        out = host.model(
-            input_ids=ids.to(self.device),
-            position_ids=positions.to(self.device),
-            attention_mask=mask,
-            use_cache=True,
-            logits_to_keep=1,
-            **{_cache_name(host.model): cache},
-        )
-        return out.logits[:, -1].float().cpu()  # type: ignore[no-any-return]
-
-    def _fill_one(self, prompt: Tokens) -> None:
-        from transformers import DynamicCache
-
-        self.cache = DynamicCache(config=self.host.config)
-        ids = torch.from_numpy(prompt)[None]
-        self.logits = self._forward(self.cache, ids, torch.arange(len(prompt))[None], self.valid)
-
-    def _fill_together(self, prompts: list[Tokens], room: int) -> None:
-        layers = self.host.config.num_hidden_layers
-        longest = max(self.lengths)
-        self.cache = roomy_cache(layers, longest + room)
-        self.reused = [min(self.host.prefixes.longest(one)[0], len(one) - 1) for one in prompts]
-        for stem in shared_stems(prompts, LEAST_SHARED):
-            if self.host.prefixes.longest(stem)[0] < len(stem) - LEAST_SHARED:
-                self._fill([stem], None)
-        logits: list[torch.Tensor | None] = [None] * len(prompts)
-        for part in _parts([len(one) - self.host.prefixes.longest(one)[0] for one in prompts]):
-            for row, scores in zip(part, self._fill([prompts[row] for row in part], part), strict=True):
-                logits[row] = scores
-        for layer in self.cache.layers:
-            layer.used = longest
-        self.logits = torch.stack([one for one in logits if one is not None])
-
-    def _fill(self, prompts: list[Tokens], rows: list[int] | None) -> torch.Tensor:
-        """Compute prompts behind what is known of each, into the buffer's rows and the prefix cache."""
-        known = [self.host.prefixes.longest(one) for one in prompts]
-        # At least the last token is computed: its logits are wanted.
-        spans = [min(length, len(one) - 1) for (length, _), one in zip(known, prompts, strict=True)]
-        before, width = max(spans), max(len(one) - span for one, span in zip(prompts, spans, strict=True))
-        cache = roomy_cache(self.host.config.num_hidden_layers, before + width)
-        ids = torch.zeros(len(prompts), width, dtype=torch.long)
-        positions = torch.zeros(len(prompts), width, dtype=torch.long)
-        valid = torch.zeros(len(prompts), before + width, dtype=torch.bool)
-        for row, (prompt, span) in enumerate(zip(prompts, spans, strict=True)):
-            fresh = len(prompt) - span
-            ids[row, width - fresh :] = torch.from_numpy(prompt[span:])
-            positions[row, width - fresh :] = torch.arange(span, len(prompt))
-            valid[row, :span] = True
-            valid[row, before + width - fresh :] = True
-        if before:
-            _put_known(cache, [pairs for _, pairs in known], spans, before)
-        logits = self._forward(cache, ids, positions, valid.to(self.device))
-        for row, (prompt, span) in enumerate(zip(prompts, spans, strict=True)):
-            pairs = _row_pairs(cache, row, span, before + width - (len(prompt) - span))
-            self.host.prefixes.add(prompt, pairs)
-            if rows is not None:
-                _put_row(self.cache, len(self.lengths), rows[row], pairs)
-        return logits
-
-
-def _put_known(cache: Any, known: list[Pairs], spans: list[int], before: int) -> None:
-    """Write known beginnings, rows × before, holes where a row knows less."""
-    shape = next(pairs for pairs, span in zip(known, spans, strict=True) if span)
-    for index, layer in enumerate(cache.layers):
-        keys, values = shape[index]
-        layer.lazy_initialization(
-            keys.new_empty(len(known), keys.shape[0], 0, keys.shape[2]),
-            values.new_empty(len(known), values.shape[0], 0, values.shape[2]),
-        )
-        for row, (pairs, span) in enumerate(zip(known, spans, strict=True)):
-            if span:
-                layer.keys[row, :, :span] = pairs[index][0][:, :span]
-                layer.values[row, :, :span] = pairs[index][1][:, :span]
-        layer.used = before
-
-
-def _row_pairs(cache: Any, row: int, span: int, fresh_from: int) -> Pairs:
-    """A row of a cache without its holes; copies."""
-    found = []
-    for layer in cache.layers:
-        parts = (
-            torch.cat([held[row, :, :span], held[row, :, fresh_from : layer.used]], dim=1)
-            for held in (layer.keys, layer.values)
-        )
-        found.append((next(parts), next(parts)))
-    return found
-
-
-def _put_row(cache: Any, rows: int, row: int, pairs: Pairs) -> None:
-    for layer, (keys, values) in zip(cache.layers, pairs, strict=True):
-        if not layer.is_initialized:
-            layer.lazy_initialization(
-                keys.new_empty(rows, keys.shape[0], 0, keys.shape[2]),
-                values.new_empty(rows, values.shape[0], 0, values.shape[2]),
-            )
-        layer.keys[row, :, : keys.shape[1]] = keys
-        layer.values[row, :, : values.shape[1]] = values
-
-
-def _mask(valid: torch.Tensor, queries: int) -> torch.Tensor:
-    """Which places each query sees, shape (rows, 1, queries, places): tokens up to itself, and itself.
-
-    Queries that are holes see themselves, since a softmax over nothing is not a number.
-    """
-    places = valid.shape[1]
-    if queries == 1:
-        return valid[:, None, None, :]
-    order = torch.arange(places, device=valid.device)
-    at = order[places - queries :, None]
-    return ((valid[:, None, :] & (order <= at)) | (order == at))[:, None]
-
-
-def _parts(widths: list[int]) -> list[list[int]]:
-    """Rows in parts of like width, each at most ``PREFILL_TOKENS`` with padding."""
-    parts: list[list[int]] = []
-    for row in sorted(range(len(widths)), key=lambda row: widths[row]):
-        if parts and widths[row] * (len(parts[-1]) + 1) <= PREFILL_TOKENS:
-            parts[-1].append(row)
-        else:
-            parts.append([row])
-    return parts
 
 
 def _label_table(logits: torch.Tensor, labels: Sequence[Sequence[int]]) -> list[list[float]]:

@@ -41,9 +41,9 @@ class Row:
         """The reply's tokens without the one that ended it."""
         return self.out[:-1] if self.out and self.out[-1] in self.end_ids else self.out
 
-    def take_pending(self) -> list[int]:
-        """Tokens written that the model has not read yet."""
-        taken, self.pending = self.pending, []
+    def take_pending(self, count: int) -> list[int]:
+        """The first so many of the tokens written that the model has not read yet."""
+        taken, self.pending = self.pending[:count], self.pending[count:]
         return taken
 
     def allowed(self) -> torch.Tensor | None:

@@ -13,7 +13,7 @@ from varve.finllm.families import Family, tools_text, written_call
 
 _SECTION = re.compile(r"^(<<<([A-Z0-9_]+)\n)(.*?)^\2>>>$", re.DOTALL | re.MULTILINE)
 _DATED = re.compile(r"\b(\d{4}-\d\d-\d\d)\b")
-_LABELLED = re.compile(r"^(M\d+) \| ", re.MULTILINE)
+_LABELLED = re.compile(r"^([MN]\d+) \| ", re.MULTILINE)
 CUT_LINE = "(cut: the oldest lines did not fit)"
 
 

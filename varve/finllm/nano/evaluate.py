@@ -58,7 +58,7 @@ def fits(name: str, arguments: dict[str, Any], row: HeldOut) -> bool:
 
 
 def _like(given: Any, wanted: Any) -> bool:
-    """Whether a stage's form is filled: the same fields, each of its kind and not empty, lists of any length."""
+    """Whether a stage's form is filled: the same fields, of their kind, not empty; lists of any length."""
     if isinstance(wanted, dict):
         return (
             isinstance(given, dict)

@@ -3,8 +3,8 @@
 What each is taught to answer, all of it from what its prompt shows:
 
 * ``summarise_news``: each line's sentiment by its tone; annual reports are long-term, quarterly reports and
-  lines without a clear tone medium-term, the others short-term; the summary is the line's first words. Then how
-  many lean which way, and per horizon the ticker with the first such line's words as what to look up.
+  lines without a clear tone medium-term, the others short-term; the summary is the line's first words. Then
+  how many lean which way, and per horizon the ticker with the first such line's words as what to look up.
 * ``summarise_past``: a running count over the sentiments of earlier intelligence.
 * ``explain_moves``: which way each move went, and whether a line shown leans that way.
 * ``review_decisions``: a BUY was right where the price has risen since, a SELL or FLAT where it has fallen;
@@ -139,7 +139,8 @@ def _moves(view: StageView, tones: Mapping[str, Tone]) -> dict[str, Any]:
 
 
 def _review(view: StageView, tones: Mapping[str, Tone]) -> dict[str, Any]:
-    right, missed = [], []
+    right: list[str] = []
+    missed: list[str] = []
     for place, (action, since) in _numbered(view):
         way = _way(since)
         if action == "HOLD" or way not in ("rise", "fall"):

@@ -67,9 +67,9 @@ class Line:
 class View:
     """A day as nano reads it.
 
-    ``changes`` are percent by sessions; ``note`` is an answer that is no line; ``past`` is which way FinAgent's
-    earlier intelligence was said to lean; ``options`` are letters and actions, where one is to be chosen by
-    its letter. A view without a ticker has nothing but these.
+    ``changes`` are percent by sessions; ``note`` is an answer that is no line; ``past`` is which way
+    FinAgent's earlier intelligence was said to lean; ``options`` are letters and actions, where one is to be
+    chosen by its letter. A view without a ticker has nothing but these.
     """
 
     ticker: str

@@ -3,8 +3,8 @@
 A line comes from one of four sources: the sample worlds' patterns, whole phrases, measures that move
 (sign of the measure × direction of the verb), or events that come or are avoided. In the split ``wording``
 every pattern is one that training never draws; in ``subjects`` companies, tickers and products are. Training
-alone draws most of its lines from wider lists beside these (``headlines.txt``, ``words.toml``), written without
-sight of what is held out.
+alone draws most of its lines from wider lists beside these (``headlines.txt``, ``words.toml``), written
+without sight of what is held out.
 """
 
 from __future__ import annotations
@@ -251,7 +251,7 @@ def _mixed(rng: Random, held: bool) -> str:
 
 
 def _measure(rng: Random, tone: Tone, held: bool, wide: dict[str, list[str]] | None = None) -> str:
-    """A measure that moves: good where a welcome one rises or an unwelcome one falls; its words from ``wide``."""
+    """A measure that moves: good where a welcome one rises or an unwelcome one falls."""
     welcome = rng.random() < 0.6
     rises = (tone == "good") is welcome
     lists = wide or wording()
@@ -283,7 +283,7 @@ def _plural(measure: str) -> bool:
 
 
 def _event(rng: Random, tone: Tone, held: bool, wide: dict[str, list[str]] | None = None) -> str:
-    """Something good or bad that comes, or that stays away; its name from ``wide``."""
+    """Something good or bad that comes, or that stays away."""
     thing = rng.choice(("good", "bad"))
     if wide:
         what = rng.choice(wide[f"{thing}_things"])
