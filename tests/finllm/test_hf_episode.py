@@ -1,13 +1,15 @@
 """FinMem on a model of random weights: constrained, no reply can be invalid."""
 
+import json
 from dataclasses import replace
 from datetime import date
 
 import pytest
 
 from tests.finllm.tiny_models import write_tiny_llm
-from varve.backtests.run import prepare, simulate
+from varve.backtests.run import prepare, run_backtest, simulate
 from varve.backtests.settings import RunConfig
+from varve.backtests.table import table_rows
 
 
 def run(folder, temperature=0.0, **more):
@@ -53,3 +55,18 @@ def test_an_episode_in_score_mode_cites_what_was_shown_and_asks_nothing(tmp_path
         assert len(step.decision.cited_memories) == len(arguments["cited_memories"])
     assert trades[-1].decision.cited_memories
     assert prepared.model._identifying_params["decide"] == "score"
+
+
+def test_abstentions_are_counted_in_table_and_report(tmp_path, varve_home):
+    folder = write_tiny_llm(tmp_path / "tiny", max_position_embeddings=8192)
+    result = run_backtest(
+        RunConfig.build(
+            ticker="TSLA", data="sample", llm=f"hf:{folder}", start=date(2024, 6, 3), end=date(2024, 6, 7),
+            warmup_start=date(2024, 5, 30), decide="score", abstain_below=100,
+            settings={"top_k": 1, "max_news": 3, "memory_tokens": 24, "news_tokens": 24},
+        )
+    )  # fmt: skip
+    metrics = json.loads((result.path / "metrics.json").read_text())
+    assert metrics["columns"][0]["metrics"]["abstentions"] == 4
+    assert ["abstentions", "4", "–", "–", "–"] in table_rows(metrics)[1]
+    assert "4 decisions, 4 abstentions, 0 failures" in (result.path / "report.html").read_text()

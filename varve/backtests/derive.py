@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from varve.backtests.charts import draw_charts
 from varve.backtests.day_charts import DayCharts
-from varve.backtests.day_stages import pictures, stage_figures
+from varve.backtests.day_stages import abstentions, pictures, stage_figures
 from varve.backtests.journal import Journal
 from varve.backtests.memory_chart import draw_timelines
 from varve.backtests.memory_record import told_of_rows
@@ -260,6 +260,8 @@ def _metrics(
     agent["failures"] = sum(row["failure"] is not None for row in steps)
     agent["warmup_failures"] = sum(row["failure"] is not None for row in lessons)
     agent["decisions"] = len(steps)
+    if manifest["config"].get("decide") == "score":
+        agent["abstentions"] = abstentions(calls)
     agent["tokens"] = usage["input_tokens"] + usage["output_tokens"]
     agent["usage"] = usage
     agent.update(stage_figures([*lessons, *steps], calls))

@@ -113,10 +113,7 @@ def render_report(
         sentence=metrics["sentence"],
         trials=trials_sentence(manifest.get("trials")),
         charts=[(name, base64.b64encode(image).decode()) for name, image in charts.items()],
-        counts=(
-            f"{agent['decisions']} decisions, {agent['failures']} failures, {agent['trades']} fills; "
-            f"{agent['warmup_failures']} failures in the warm-up."
-        ),
+        counts=_counts(agent),
         stage_header=stage_header,
         stage_rows=stage_rows,
         drawings=details.charts.drawings(),
@@ -125,6 +122,14 @@ def render_report(
         rescored=manifest.get("rescored"),
         reading=_READING,
         record=json.dumps(_record(manifest), indent=2, ensure_ascii=False),
+    )
+
+
+def _counts(agent: Mapping[str, Any]) -> str:
+    left = f", {agent['abstentions']} abstentions" if "abstentions" in agent else ""
+    return (
+        f"{agent['decisions']} decisions{left}, {agent['failures']} failures, {agent['trades']} fills; "
+        f"{agent['warmup_failures']} failures in the warm-up."
     )
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+ABSTENTIONS = ("abstentions", "abstentions")
+"""Label and key of a row that stands only where a model weighed its actions."""
+
 ROWS: tuple[tuple[str, str, str], ...] = (
     ("total return", "total_return", "percent"),
     ("annual return", "annual_return", "percent"),
@@ -18,6 +21,7 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("exposure", "exposure", "percent"),
     ("costs", "costs", "money"),
     ("failures", "failures", "count"),
+    (*ABSTENTIONS, "count"),
     ("tokens", "tokens", "count"),
 )
 """Label, key and format of each row."""
@@ -29,7 +33,12 @@ def table_rows(metrics: dict[str, Any], *, columns: int | None = None) -> tuple[
     """Header and rows of text from ``metrics.json``: a label, then cells of the first ``columns``."""
     shown = metrics["columns"][:columns]
     header = ["", *(column["name"] for column in shown)]
-    rows = [[label, *(_cell(column["metrics"], key, form) for column in shown)] for label, key, form in ROWS]
+    weighed = any(ABSTENTIONS[1] in column["metrics"] for column in shown)
+    rows = [
+        [label, *(_cell(column["metrics"], key, form) for column in shown)]
+        for label, key, form in ROWS
+        if weighed or label != ABSTENTIONS[0]
+    ]
     return header, rows
 
 
