@@ -57,6 +57,7 @@ def test_an_episode_in_score_mode_cites_what_was_shown_and_asks_nothing(tmp_path
     assert prepared.model._identifying_params["decide"] == "score"
 
 
+@pytest.mark.filterwarnings("error:AutoDateLocator")
 def test_abstentions_are_counted_in_table_and_report(tmp_path, varve_home):
     folder = write_tiny_llm(tmp_path / "tiny", max_position_embeddings=8192)
     result = run_backtest(

@@ -72,7 +72,9 @@ def set_dates(axes: Axes) -> None:
     """Dates along the bottom."""
     import matplotlib.dates as mdates
 
-    locator = mdates.AutoDateLocator(maxticks=9)
+    first, last = axes.get_xlim()
+    # No hours: a window of few days has few dates.
+    locator = mdates.AutoDateLocator(minticks=min(5, max(1, int(last - first))), maxticks=9)
     axes.xaxis.set_major_locator(locator)
     # The year stands at the months: below the axis, where it is put by default, there is no room for it.
     zeros = ["", "%Y", "%b %Y", "%b-%d", "%H:%M", "%H:%M"]
