@@ -9,11 +9,11 @@ import argparse
 import json
 import os
 import tempfile
-import threading
 import time
 from collections import Counter
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from varve.backtests.run import Prepared, prepare, simulate
 from varve.backtests.settings import RunConfig
 from varve.config import canonical_json
 from varve.finllm.engine import Counters
-from varve.finllm.lockstep import Lockstep
+from varve.finllm.lockstep import in_step
 
 SHAPE = {"hidden_size": 640, "num_hidden_layers": 10, "num_attention_heads": 10,
          "num_key_value_heads": 2, "head_dim": 64, "intermediate_size": 1728,
@@ -65,25 +65,10 @@ def measured(runs: list[Prepared], *, together: bool) -> tuple[list[Any], float,
     """What the runs did, wall seconds, CPU seconds of this process, and what the engine did."""
     engine = runs[0].model.engine  # type: ignore[union-attr]
     wall, cpu = time.perf_counter(), time.process_time()
-    found: list[Any] = [None] * len(runs)
     if together:
-        steps = Lockstep(len(runs))
-
-        def one(number: int) -> None:
-            steps.enter(runs[number].model)
-            try:
-                found[number] = simulate(runs[number])
-            finally:
-                steps.forget()
-
-        threads = [threading.Thread(target=one, args=(number,)) for number in range(len(runs))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        steps.close()
+        found = in_step([(one.model, partial(simulate, one)) for one in runs])
     else:
-        found = [simulate(run) for run in runs]
+        found = [simulate(one) for one in runs]
     spent = time.perf_counter() - wall, time.process_time() - cpu
     counters = engine.counters
     engine.close()

@@ -5,6 +5,7 @@ import threading
 import time
 from dataclasses import replace
 from datetime import date
+from functools import partial
 
 import pytest
 
@@ -13,7 +14,7 @@ from varve.backtests.run import prepare, simulate
 from varve.backtests.settings import RunConfig
 from varve.errors import ModelError
 from varve.finllm.engine import Engine, Generated, GenerationRequest
-from varve.finllm.lockstep import Lockstep
+from varve.finllm.lockstep import Lockstep, in_step
 
 
 class Counting:
@@ -182,3 +183,34 @@ def test_texts_and_decisions_are_those_of_runs_done_alone(tmp_path, monkeypatch)
     texts = [[call.reply for *_, calls in run for call in calls] for run in found[:3]]
     assert all(texts)
     assert texts[0] != texts[1] != texts[2]
+
+
+def test_runs_in_step_give_what_each_gives_in_order():
+    worker = Counting()
+    engine = Engine(worker)
+
+    def work(number, turns):
+        return [engine.generate(GenerationRequest((number, turn))).text for turn in range(turns)]
+
+    given = [(Hosted(engine), partial(work, number, 1 + number % 3)) for number in range(5)]
+    found = in_step([*given, (None, lambda: "no model")])
+    assert found == [*([f"({n}, {t})" for t in range(1 + n % 3)] for n in range(5)), "no model"]
+    assert worker.batches == [[(n, t) for n in range(5) if t < 1 + n % 3] for t in range(3)]
+    assert engine.generate(GenerationRequest((9, 9))).text == "(9, 9)"  # nobody is waited for any more
+
+
+def test_a_run_in_step_that_fails_lets_the_others_end():
+    engine, ended = Engine(Counting()), []
+
+    def fails(number):
+        engine.generate(GenerationRequest((number, 0)))
+        raise ModelError(f"run {number}")
+
+    def ends():
+        for turn in range(3):
+            engine.generate(GenerationRequest((7, turn)))
+        ended.append(True)
+
+    with pytest.raises(ModelError, match="run 1"):
+        in_step([(Hosted(engine), ends), *((Hosted(engine), partial(fails, n)) for n in (1, 2))])
+    assert ended == [True]

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from varve.backtests.simulation import StepRecord
 from varve.backtests.statistics import edge, one_sided_p
 from varve.backtests.step_check import JournalReplies, compared, first_difference, shown_both
 from varve.errors import IntegrityError, UsageError
+from varve.finllm.lockstep import in_step
 from varve.finllm.recorded import recorded_model
 from varve.market.worlds.specs import PLANTED_PHRASE
 from varve.strategies.base import Trader
@@ -192,7 +194,8 @@ def _edges(prepared: Prepared, seeds: int) -> Iterator[Check]:
 
 
 def _edge_p(prepared: Prepared, world: str, seeds: int) -> float:
-    return one_sided_p([gross_edge(_in_world(prepared, world, seed)) for seed in range(seeds)])
+    runs = [_in_world(prepared, world, seed) for seed in range(seeds)]
+    return one_sided_p(in_step([(run.model, partial(gross_edge, run)) for run in runs]))
 
 
 def _in_world(prepared: Prepared, world: str, seed: int) -> Prepared:

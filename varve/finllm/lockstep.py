@@ -7,10 +7,48 @@ model of this process are not waited for. Light on import.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from varve.finllm.engine import Engine, Waiting
+
+R = TypeVar("R")
+
+
+def in_step(runs: Sequence[tuple[Any, Callable[[], R]]]) -> list[R]:
+    """Runs in step, each in a thread of its own; what each gives, in order.
+
+    Args:
+        runs: the model of each (None for one without) and what it does.
+
+    Raises:
+        BaseException: the first failure in order, once all have ended.
+    """
+    steps = Lockstep(len(runs))
+    found: dict[int, R] = {}
+    failed: dict[int, BaseException] = {}
+
+    def one(number: int) -> None:
+        model, work = runs[number]
+        try:
+            steps.enter(model)
+            found[number] = work()
+        except BaseException as error:  # noqa: BLE001 (raised by the thread that waits)
+            failed[number] = error
+        finally:
+            steps.forget()
+
+    threads = [threading.Thread(target=one, args=(number,), daemon=True) for number in range(len(runs))]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        steps.close()
+    if failed:
+        raise failed[min(failed)]
+    return [found[number] for number in range(len(runs))]
 
 
 class Lockstep:
