@@ -40,11 +40,11 @@ class Recipe:
 
 FULL = Recipe(
     shape.FULL,
-    Plan(steps=5600, batch_tokens=3072, workers=2, easing=0.06, cooling=0.4),
+    Plan(steps=5200, batch_tokens=3072, workers=2, easing=0.06, cooling=0.4),
 )
 QUICK = Recipe(
     shape.QUICK,
-    Plan(steps=260, batch_tokens=2048, easing=0.3, warming=20),
+    Plan(steps=260, batch_tokens=2048, easing=0.3, warming=20, widening=(1.0, 1.0)),
     vocabulary=1536,
     tokenizer_examples=1500,
     bag_examples=1500,
@@ -112,7 +112,7 @@ def train(folder: Path, shape: dict[str, int], plan: Plan, rank: int, say: Say) 
         if rank == 0:
             say(f"step {step:,} of {plan.steps:,}: loss {loss:.3f}")
 
-    trainer.run(note, save, every=max(1, plan.steps // 20))
+    trainer.run(note, save, every=max(1, plan.steps // 40))
 
 
 def _worker(rank: int, folder: Path, shape: dict[str, int], plan: Plan) -> None:

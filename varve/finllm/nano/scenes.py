@@ -40,7 +40,9 @@ class Example:
     lines: tuple[str, ...]
 
 
-def draw_example(rng: Random, split: Split, *, ease: float = 1.0, more: float = 1.0) -> Example:
+def draw_example(
+    rng: Random, split: Split, *, ease: float = 1.0, more: float = 1.0, wide: float = 1.0
+) -> Example:
     """One example.
 
     Args:
@@ -48,15 +50,16 @@ def draw_example(rng: Random, split: Split, *, ease: float = 1.0, more: float = 
         split: what of the wording may be drawn; see :mod:`varve.finllm.nano.wording`.
         ease: up to 1; below it pages have fewer lines (the start of training).
         more: above 1 pages have more lines than training has.
+        wide: up to 1; below it training's wording is narrower, and there is less beside FinMem's days.
     """
-    if split == "train" and rng.random() < STAGE_SHARE:
-        return draw_stage(rng, split, ease=ease)
-    scene = _Scene(rng, split, ease, more)
+    if split == "train" and rng.random() < STAGE_SHARE * wide:
+        return draw_stage(rng, split, ease=ease, wide=wide)
+    scene = _Scene(rng, split, ease, more, wide)
     view = scene.draw()
     if split == "train" and view.moved is None:
-        if rng.random() < JUDGED_SHARE:
+        if rng.random() < JUDGED_SHARE * wide:
             view = scene.judged(view)
-        if rng.random() < LETTER_SHARE:
+        if rng.random() < LETTER_SHARE * wide:
             return _lettered(scene, view)
     tools = (*QUESTIONS, "decide") if rng.random() < 0.9 else ("decide",)
     target: teacher.Target | None
@@ -73,7 +76,7 @@ def draw_example(rng: Random, split: Split, *, ease: float = 1.0, more: float = 
 
 def draw_letter(rng: Random, split: Split) -> Example:
     """One example of an action chosen by its letter."""
-    scene = _Scene(rng, split, 1.0, 1.0)
+    scene = _Scene(rng, split)
     return _lettered(scene, replace(scene.draw(), moved=None))
 
 
@@ -95,9 +98,9 @@ def _lettered(scene: _Scene, view: View) -> Example:
     )  # fmt: skip
 
 
-def draw_stage(rng: Random, split: Split, *, ease: float = 1.0) -> Example:
+def draw_stage(rng: Random, split: Split, *, ease: float = 1.0, wide: float = 1.0) -> Example:
     """One example of a stage of FinAgent."""
-    scene = _Scene(rng, split, ease, 1.0)
+    scene = _Scene(rng, split, ease, 1.0, wide)
     view = scene.stage(rng.choice((*STAGES, "summarise_news", "summarise_news")))
     said = (("system", scene.profile()), ("user", view.text))
     return Example(
@@ -117,9 +120,11 @@ def messages_of(view: View) -> tuple[tuple[str, str], ...]:
 class _Scene:
     """Draws the parts of one page; all of them share a subject and a mood."""
 
-    def __init__(self, rng: Random, split: Split, ease: float, more: float) -> None:
-        self.rng, self.split, self.ease, self.more = rng, split, ease, more
-        self.subject = draw_subject(rng, split)
+    def __init__(
+        self, rng: Random, split: Split, ease: float = 1.0, more: float = 1.0, wide: float = 1.0
+    ) -> None:
+        self.rng, self.split, self.ease, self.more, self.wide = rng, split, ease, more, wide
+        self.subject = draw_subject(rng, split, wide)
         self.mood = rng.uniform(-1, 1)
         if split == "train" and rng.random() < 0.5:
             self.mood *= 0.3  # so that a line's neighbours do not give its tone away
@@ -244,9 +249,9 @@ class _Scene:
     def _news(self, old: float) -> Line:
         label, tone = self._label(), self._tone()
         self.tones[label] = tone
-        text = headline(self.rng, self.subject, tone, self.split)
+        text = headline(self.rng, self.subject, tone, self.split, self.wide)
         while len(text) > MAX_LINE_CHARACTERS:  # a cut line may lack what makes its tone
-            text = headline(self.rng, self.subject, tone, self.split)
+            text = headline(self.rng, self.subject, tone, self.split, self.wide)
         return Line(label, "news", text, self.rng.random() < old)
 
     def _report(self) -> Line:

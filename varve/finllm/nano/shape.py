@@ -60,10 +60,10 @@ def encode(example: Example, tokenizer: Tokenizer) -> Row:
     return Row(prompt + reply, len(reply))
 
 
-def draw_rows(seed: int, count: int, tokenizer: Tokenizer, ease: float) -> list[Row]:
+def draw_rows(seed: int, count: int, tokenizer: Tokenizer, ease: float, wide: float) -> list[Row]:
     """Training rows, in order of length; the same for the same seed."""
     rng = Random(seed)
-    rows = [encode(draw_example(rng, "train", ease=ease), tokenizer) for _ in range(count)]
+    rows = [encode(draw_example(rng, "train", ease=ease, wide=wide), tokenizer) for _ in range(count)]
     return sorted(rows, key=lambda row: len(row.ids))
 
 

@@ -25,7 +25,9 @@ class Plan:
     """How long and how fast.
 
     ``steps`` batches of at most ``batch_tokens``, one for each of ``workers`` processes; the last
-    ``cooling`` share of the steps cools down. During the share ``easing`` pages grow from few lines to many.
+    ``cooling`` share of the steps cools down. During the share ``easing`` pages grow from few lines to many,
+    and between the shares ``widening`` wording and tasks grow from narrow to wide: with all of it from the
+    first step, tones were not learned in 1,100 steps, with the narrow ones in 100.
     """
 
     steps: int
@@ -36,6 +38,7 @@ class Plan:
     warming: int = 50
     cooling: float = 0.35
     easing: float = 0.15
+    widening: tuple[float, float] = (0.05, 0.25)
     bf16: bool = True
     workers: int = 1
 
@@ -48,6 +51,14 @@ class Plan:
     def ease(self, step: int) -> float:
         """From 0.2 to 1 over the first steps."""
         return min(1.0, 0.2 + 0.8 * step / max(1.0, self.easing * self.steps))
+
+    def wide(self, step: int) -> float:
+        """0 before widening begins, 1 from its end on."""
+        first, last = self.widening
+        share = step / self.steps
+        return (
+            float(share >= first) if first == last else min(1.0, max(0.0, (share - first) / (last - first)))
+        )
 
 
 class Trainer:
@@ -92,7 +103,7 @@ class Trainer:
 
     def _chunk(self) -> list[tuple[list[Any], Random]]:
         seed = self.plan.seed * 1_000_003 + self.chunk
-        rows = draw_rows(seed, CHUNK, self.tokenizer, self.plan.ease(self.step))
+        rows = draw_rows(seed, CHUNK, self.tokenizer, self.plan.ease(self.step), self.plan.wide(self.step))
         rows = [row for row in rows if len(row.ids) <= TRAINED_LENGTH]
         rng = Random(seed + 1)
         found = batches(rows, self.plan.batch_tokens)

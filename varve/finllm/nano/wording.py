@@ -60,8 +60,11 @@ class Subject:
     rival: str
 
 
-def draw_subject(rng: Random, split: Split) -> Subject:
-    """A company with its ticker; in the split ``subjects`` one that training never names."""
+def draw_subject(rng: Random, split: Split, wide: float = 1.0) -> Subject:
+    """A company with its ticker; in the split ``subjects`` one that training never names.
+
+    Training makes up names, too, the more often the nearer ``wide`` is to 1.
+    """
     held = split == "subjects"
     if rng.random() < 0.15:
         company, _, ticker = rng.choice(_part("companies", "companies", held)).partition(":")
@@ -72,7 +75,7 @@ def draw_subject(rng: Random, split: Split) -> Subject:
         ticker = _ticker(rng, company, held)
     lists = wording()
     products = tuple(rng.sample(_part("products", "products", held), 4))
-    if split == "train" and rng.random() < 0.3:
+    if split == "train" and rng.random() < 0.3 * wide:
         # Made-up names teach that a name says nothing of the tone.
         company, products = _made_up(rng).capitalize(), tuple(_made_up(rng) for _ in range(4))
     return Subject(
@@ -102,11 +105,12 @@ def _ticker(rng: Random, company: str, held: bool) -> str:
         company = company[1:] if len(company) > 4 and held else company
 
 
-def headline(rng: Random, subject: Subject, tone: Tone, split: Split) -> str:
-    """One line of that tone."""
+def headline(rng: Random, subject: Subject, tone: Tone, split: Split, wide: float = 1.0) -> str:
+    """One line of that tone; in training from the wider lists the more often the nearer ``wide`` is to 1."""
     held = split == "wording"
     draw = rng.random()
-    wider = _wider(rng, tone) if split == "train" else None
+    widely = split == "train" and rng.random() < wide
+    wider = _wider(rng, tone) if widely else None
     if wider is not None:
         text = wider
     elif draw < 0.28:
@@ -121,7 +125,7 @@ def headline(rng: Random, subject: Subject, tone: Tone, split: Split) -> str:
         text = _measure(rng, tone, held)
     else:
         text = _event(rng, tone, held)
-    if split == "train":
+    if widely:
         text = _reworded(rng, text)
     if rng.random() < 0.12:
         text = rng.choice(wording()["before"]) + text
