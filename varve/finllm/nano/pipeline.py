@@ -40,7 +40,7 @@ class Recipe:
 
 FULL = Recipe(
     shape.FULL,
-    Plan(steps=5200, batch_tokens=3072, workers=2, easing=0.06, cooling=0.4),
+    Plan(steps=4800, batch_tokens=3072, workers=2, easing=0.06, cooling=0.4),
 )
 QUICK = Recipe(
     shape.QUICK,

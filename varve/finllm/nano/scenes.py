@@ -67,7 +67,7 @@ def draw_example(
         target, tools = teacher.explanation(view, scene.tones), ("explain",)
     else:
         target = teacher.question(view) if len(tools) > 1 else None
-        copied = split == "train" and target is not None and target.name == "recall_memory"
+        copied = scene.widely and target is not None and target.name == "recall_memory"
         if target and rng.random() < (0.3 if copied else 0.7):
             view, target = scene.answered(view, target), None
         target = target or teacher.decision(view, scene.tones)
@@ -126,24 +126,25 @@ class _Scene:
         self.rng, self.split, self.ease, self.more, self.wide = rng, split, ease, more, wide
         self.subject = draw_subject(rng, split, wide)
         self.mood = rng.uniform(-1, 1)
-        if split == "train" and rng.random() < 0.5:
+        self.widely = split == "train" and rng.random() < wide
+        if self.widely and rng.random() < 0.5:
             self.mood *= 0.3  # so that a line's neighbours do not give its tone away
         self.tones: dict[str, Tone] = {}
         # High labels would be rare where every page began with M1.
-        self._last = rng.randint(0, 40) if split == "train" and rng.random() < 0.2 else 0
+        self._last = rng.randint(0, 40) if self.widely and rng.random() < 0.2 else 0
 
     def draw(self) -> View:
         """The day before any question."""
         rng = self.rng
         shorting = rng.random() < 0.25
         news = tuple(self._news(0.0) for _ in range(self._count((0, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5, 6))))
-        old = 0.35 if self.split == "train" else 0.25
+        old = 0.35 if self.widely else 0.25
         memory = tuple(self._news(old) for _ in range(self._count((0, 2, 3, 4, 5, 5, 5))))
         memory += tuple(self._report() for _ in range(self._count((0, 0, 1, 1, 2, 3))))
         own = tuple(self._own() for _ in range(rng.choice((0, 1, 2, 3, 3))))
-        if self.split == "train" and rng.random() < 0.2:
+        if self.widely and rng.random() < 0.2:
             own = ()  # more questions with a name to copy
-        elif self.split == "train" and rng.random() < 0.1:
+        elif self.widely and rng.random() < 0.1:
             memory, own = (), own + self._many_own()
         return View(
             ticker=self.subject.ticker,
@@ -234,7 +235,7 @@ class _Scene:
         return min(count, 1) if self.rng.random() > self.ease else count
 
     def _label(self) -> str:
-        farthest = 4 if self.split != "train" or self.rng.random() < 0.8 else 12
+        farthest = 12 if self.widely and self.rng.random() < 0.2 else 4
         self._last += 1 if self.rng.random() < 0.9 else self.rng.randint(2, farthest)
         return f"M{min(self._last, MAX_LABEL)}"
 

@@ -38,7 +38,7 @@ class Plan:
     warming: int = 50
     cooling: float = 0.35
     easing: float = 0.15
-    widening: tuple[float, float] = (0.05, 0.25)
+    widening: tuple[float, float] = (0.12, 0.36)
     bf16: bool = True
     workers: int = 1
 
