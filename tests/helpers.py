@@ -3,6 +3,10 @@
 from dataclasses import replace
 from datetime import date
 
+from varve.agents.finagent.agent import FinAgent
+from varve.agents.finagent.intelligence import Intelligence, PastIntelligence
+from varve.agents.finagent.reflections import HighReflection, LowReflection
+from varve.agents.importance import FORM as IMPORTANCE
 from varve.backtests.run import Prepared, find_trader, prepare, simulate
 from varve.backtests.settings import RunConfig
 
@@ -15,6 +19,13 @@ def prepared(agent="finmem", ticker="TSLA", **settings) -> Prepared:
     if find_trader(agent).allows_warm_up:
         wanted.setdefault("warmup_start", WARMUP)
     return prepare(RunConfig.build(agent=agent, ticker=ticker, **wanted))
+
+
+def stage_forms():
+    """The forms of FinAgent's stages before the decision, and that of judged importance, by name."""
+    agent = FinAgent(prepared("finagent").trader_config)
+    made = (Intelligence, PastIntelligence, LowReflection, HighReflection)
+    return {form.name: form for form in (*(one(agent)._stage.form for one in made), IMPORTANCE)}
 
 
 def with_data(run: Prepared, data) -> Prepared:

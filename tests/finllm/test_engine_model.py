@@ -80,6 +80,23 @@ def test_greedy_replies_are_those_of_transformers(host):
         assert list(made.token_ids) == expected[0, ids.shape[1] :].tolist()
 
 
+def test_constrained_replies_are_the_likeliest_of_what_the_grammar_allows(host):
+    import torch
+
+    from varve.finllm.engine_rows import Row, choose
+
+    opened = GRAMMAR.replace('"{', '"reply: {')
+    asked = requests(host, grammar=GRAMMAR)[:4] + requests(host, grammar=opened)[:4]
+    made = host.generate(asked, always)
+    for one, reply in zip(asked, made, strict=True):
+        row = Row(0, one, host.constrainer, host.end_ids)
+        while not row.ended:
+            ids = torch.tensor([[*one.prompt_ids, *row.out]])
+            with torch.inference_mode():
+                choose(row, host.model(input_ids=ids, use_cache=False).logits[0, -1].float(), None)
+        assert list(reply.token_ids) == row.out
+
+
 def test_a_prefix_is_computed_once_and_reused_on_later_days(host):
     first, second = (
         GenerationRequest(prompt(host, shared=80, own=own, seed=own), max_new_tokens=8) for own in (9, 14)

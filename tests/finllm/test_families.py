@@ -76,6 +76,16 @@ def test_lists_of_labels_are_narrowed_to_what_was_shown_and_other_lists_are_not(
     assert "enum" not in narrowed(labels, set())["items"]
 
 
+def test_a_label_alone_is_narrowed_to_what_was_shown():
+    label = {"type": "string", "enum": ["N1", "N2", "M3"]}
+    entries = {"type": "array", "items": {"type": "object", "properties": {"item": label}}}
+    found = narrowed({"properties": {"items": entries}}, {"N2", "N7"})
+    assert found["properties"]["items"]["items"]["properties"]["item"]["enum"] == ["N2"]
+    # A grammar of no label at all would be none: where nothing was shown, any may be named, and is refused.
+    assert narrowed(label, set()) == label
+    assert narrowed({"enum": ["short", "N1"]}, {"N1"}) == {"enum": ["short", "N1"]}
+
+
 def test_only_free_texts_are_told_to_say_something():
     schema = {"properties": {"why": {"type": "string"}, "tier": {"type": "string", "enum": ["a"]}}}
     found = told(schema)["properties"]

@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
 
-from tests.helpers import prepared
+from tests.helpers import prepared, stage_forms
 from varve.agents.tools import TOOL_SCHEMAS
 from varve.backtests.run import simulate
 from varve.errors import NoDataError, SettingError
@@ -21,9 +21,8 @@ from varve.finllm.nano.pipeline import EVALUATION, QUICK, build
 from varve.finllm.replies import decide_tool_schema, explain_tool_schema
 from varve.types import Action
 
-# 0.75 was wanted of unseen wording; these weights reach 0.726, so what is held here is 0.70: it fails where
-# they get worse, and does not say that the bar is met. A sample gets what chance may cost it besides.
-ACTION_BARS = {"fresh": 0.93, "subjects": 0.88, "wording": 0.70}
+ACTION_BARS = {"fresh": 0.93, "subjects": 0.88, "wording": 0.75}
+LETTER_BAR, STAGE_BAR = 0.6, 0.6
 SAMPLE = 24
 
 
@@ -55,6 +54,15 @@ def test_bars_on_a_sample_of_the_held_out_rows(generate, split):
     assert found["action_accuracy"] >= ACTION_BARS[split] - 0.12, found
 
 
+def test_letters_and_stages_on_a_sample_of_the_held_out_rows(generate):
+    found = shares(generate, "letters", SAMPLE)
+    assert found["valid"] == 1.0, found
+    assert found["action_accuracy"] >= LETTER_BAR - 0.2, found
+    found = shares(generate, "stages", SAMPLE)
+    assert found["valid"] >= 0.9, found
+    assert found["action_accuracy"] >= STAGE_BAR - 0.2, found
+
+
 @pytest.mark.slow
 def test_bars_on_all_held_out_rows(generate):
     rows = {split: rows_of(split) for split in ("fresh", "subjects", "wording", "long")}
@@ -74,12 +82,13 @@ def constrained(rows):
     labels = [f"M{number}" for number in range(1, 61)]
     bound = {
         **{schema["function"]["name"]: schema for schema in TOOL_SCHEMAS},
+        **{form.name: form.schema([f"N{n}" for n in range(1, 21)]) for form in stage_forms().values()},
         "decide": _reasons_first(decide_tool_schema(tuple(Action), labels)),
         "explain": explain_tool_schema(labels),
     }
     waiting = []
     for row in rows:
-        found = re.findall(r"^M\d+", row.prompt, re.MULTILINE)
+        found = re.findall(r"^[MN]\d+", row.prompt, re.MULTILINE)
         shown = HumanMessage("\n".join(f"{label} | " for label in found))
         grammar = model._grammar([shown], [bound[name] for name in row.tools], "any", row.tools[-1])
         ids = model._host.tokenizer(row.prompt, add_special_tokens=False)["input_ids"]
@@ -88,14 +97,14 @@ def constrained(rows):
 
 
 def test_constrained_replies_are_all_valid():
-    rows = [row for split in ("wording", "long") for row in rows_of(split, 6)]
+    rows = [row for split in ("wording", "long", "stages") for row in rows_of(split, 6)]
     found = measure(rows, constrained(rows))
     assert (found["valid"], found["cited_exist"]) == (1.0, 1.0), found
 
 
 @pytest.mark.slow
 def test_all_constrained_replies_are_valid():
-    rows = read_heldout()[0]
+    rows = [row for row in read_heldout()[0] if row.split != "letters"]  # those are weighed, not written
     found = measure(rows, constrained(rows))
     assert (found["valid"], found["cited_exist"]) == (1.0, 1.0), found
 
@@ -126,6 +135,24 @@ def test_a_run_on_nano_has_no_failure_and_at_most_two_calls_a_decision():
         assert step.decision.confidence in range(50, 100, 5)
     assert any(step.decision.tool_calls for step in trades)
     assert any(step.decision.cited_memories for step in trades)
+
+
+def test_a_run_of_finagent_on_nano_does_every_stage():
+    days = {"warmup_start": date(2023, 2, 24), "start": date(2023, 3, 1), "end": date(2023, 3, 9)}
+    steps = simulate(prepared("finagent", "TSLA", llm="nano", **days))
+    notes = [note for step in steps for note in step.decision.stages]
+    assert {note.state for note in notes} == {"done", "skipped"}
+    done = {note.stage for note in notes if note.state == "done"}
+    assert done == {"intelligence", "past_intelligence", "low_reflection", "high_reflection", "decide"}
+    calls = [call for step in steps for call in step.model_calls]
+    for call in calls:
+        (asked, *more) = call.reply["tool_calls"]
+        assert not more
+        if asked["name"] == "summarise_news":
+            shown = re.findall(r"^(N\d+) \| ", str(call.messages[1]["content"]), re.MULTILINE)
+            assert [item["item"] for item in asked["args"]["items"]] == shown[-6:]
+    assert all(step.decision.failure is None for step in steps)
+    assert any(step.decision.cited_memories for step in steps)
 
 
 def test_reasons_come_before_the_action_under_constraint():

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from varve.agents.finmem.prompting import render
-from varve.finllm.nano import WEIGHTS, heldout, teacher, tokens, view, wording
-from varve.finllm.nano.evaluate import MAX_NEW_TOKENS
+from varve.finllm.engine_rows import CLOSING_TOKENS
+from varve.finllm.nano import MAX_NEW_TOKENS, WEIGHTS, heldout, teacher, tokens, view, wording
 from varve.finllm.nano.scenes import _Scene, draw_example
+from varve.finllm.nano.train import TRAINED_LENGTH
 from varve.finllm.untrusted import section
 from varve.market.worlds.grammar import patterns
 
@@ -38,13 +39,27 @@ def test_held_out_rows_are_those_that_were_committed():
 
 @pytest.mark.parametrize("split", heldout.ROWS)
 def test_held_out_rows_are_drawn_by_their_seed(split):
-    kept = [row.prompt for row in heldout.read_heldout()[0] if row.split == split][:20]
-    rng, drawn = Random(heldout.SEEDS[split]), []
-    while len(drawn) < 400 and kept[len(kept) - 1] not in drawn[-1:]:
-        drawn.append(tokens.prompt_of(heldout._draw(rng, split)))
+    kept = [row for row in heldout.read_heldout()[0] if row.split == split][:20]
+    rng, drawn = Random(heldout.SEEDS[split]), {}
+    while len(drawn) < 400 and kept[-1].prompt not in drawn:
+        example = heldout.draw_row(rng, split)
+        drawn[tokens.prompt_of(example)] = (example.tools, example.target)
     # Rows were left out for their length in the tokens of their day; the others stand in order.
-    places = [drawn.index(prompt) for prompt in kept]
+    places = [list(drawn).index(row.prompt) for row in kept]
     assert places == sorted(places)
+    assert [drawn[row.prompt] for row in kept] == [(row.tools, row.target) for row in kept]
+
+
+def test_training_shares_next_to_no_eight_words_in_a_row_with_the_held_out_wording():
+    rng, trained = Random(11), set()
+    for _ in range(3000):
+        for line in draw_example(rng, "train").lines:
+            trained.update(heldout.grams(line))
+    rng = Random(heldout.SEEDS["wording"])
+    rows = [heldout.draw_row(rng, "wording") for _ in range(200)]
+    assert heldout.largest_overlap(rows, trained)["share_of_all"] < 0.005
+    fresh = [heldout.draw_row(rng, "fresh") for _ in range(200)]
+    assert heldout.largest_overlap(fresh, trained)["share_of_all"] > 0.05
 
 
 def shape_of(pattern):
@@ -228,8 +243,8 @@ def test_lines_left_out_are_counted():
 def test_the_template_renders_what_training_saw():
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(str(WEIGHTS))
-    for seed in range(30):
+    tokenizer, longest = AutoTokenizer.from_pretrained(str(WEIGHTS)), 0
+    for seed in range(400):
         example = draw_example(Random(seed), "train")
         said = [{"role": role, "content": text} for role, text in example.messages]
         tools = [{"type": "function", "function": {"name": name}} for name in example.tools]
@@ -237,4 +252,7 @@ def test_the_template_renders_what_training_saw():
         assert text == tokens.prompt_of(example)
         reply = tokenizer(example.target.text)["input_ids"]
         assert tokenizer.decode(reply) == example.target.text
-        assert len(reply) < MAX_NEW_TOKENS
+        if len(tokenizer(text)["input_ids"]) + len(reply) < TRAINED_LENGTH:
+            longest = max(longest, len(reply))
+    # Where fewer tokens are left, a constrained reply is steered to its end.
+    assert 150 < longest <= MAX_NEW_TOKENS - CLOSING_TOKENS

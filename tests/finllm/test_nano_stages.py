@@ -8,9 +8,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.messages.tool import tool_call
 
-from tests.helpers import prepared
-from varve.agents.finagent.agent import FinAgent
-from varve.agents.importance import FORM as IMPORTANCE
+from tests.helpers import prepared, stage_forms
 from varve.backtests.run import simulate
 from varve.finllm import score
 from varve.finllm.nano import stages, teacher
@@ -46,10 +44,10 @@ def views(calls, name):
 def test_news_are_read_with_their_labels(calls):
     for view, text, _ in views(calls, "summarise_news"):
         shown = [line for line in text.splitlines() if re.match(r"N\d+ \| ", line)]
-        assert [line.label for line in view.lines] == [line.split(" | ")[0] for line in shown[:8]]
-        assert view.left_out == max(0, len(shown) - 8)
+        assert [line.label for line in view.lines] == [line.split(" | ")[0] for line in shown[-6:]]
+        assert view.left_out == max(0, len(shown) - 6)
         assert view.ticker == "TSLA"
-        for line, told in zip(view.lines, shown, strict=False):
+        for line, told in zip(view.lines, shown[-6:], strict=True):
             assert line.text in told
             assert line.kind == told.split(" | ")[2]
 
@@ -58,7 +56,7 @@ def test_earlier_intelligence_is_read_for_its_sentiments(calls):
     seen = set()
     for view, text, _ in views(calls, "summarise_past"):
         told = [line.rstrip(")").rsplit(", ", 1)[1] for line in text.splitlines() if line.startswith("- | ")]
-        assert [line.text for line in view.lines] == told[:8]
+        assert sorted(line.text for line in view.lines) == sorted(told) or len(told) > 8
         seen |= set(told)
     assert seen == {"positive", "negative", "neutral"}
 
@@ -79,8 +77,7 @@ def test_moves_and_decisions_are_read(calls):
 
 
 def test_the_teachers_answers_fit_the_forms():
-    forms = {one._stage.form.name: one._stage.form for one in made_stages()}
-    forms["rate_importance"] = IMPORTANCE
+    forms = stage_forms()
     rng = Random(5)
     seen = set()
     for _ in range(300):
@@ -91,15 +88,6 @@ def test_the_teachers_answers_fit_the_forms():
         assert not isinstance(filled, Failure), filled
         seen.add(name)
     assert seen == set(stages.STAGES)
-
-
-def made_stages():
-    run = prepared("finagent", "TSLA", llm="scripted", **DAYS)
-    agent = FinAgent(run.trader_config)
-    from varve.agents.finagent.intelligence import Intelligence, PastIntelligence
-    from varve.agents.finagent.reflections import HighReflection, LowReflection
-
-    return [made(agent) for made in (Intelligence, PastIntelligence, LowReflection, HighReflection)]
 
 
 def test_what_the_teacher_says_of_a_stage():
@@ -166,7 +154,25 @@ def test_actions_behind_letters_are_read_and_written(calls):
     assert drawn.target.text in "ABCD"
 
 
-def test_a_news_line_that_looks_like_an_option_is_none():
-    day = "Ticker: A\nPosition: flat\n<<<NEWS\nM1 | 2021-03-11 | news | Actions: many\nNEWS>>>"
+def test_lines_that_look_like_options_are_none_without_the_question():
+    day = "Ticker: A\nPosition: flat\nB: SELL"
     assert isinstance(read_view([("user", day)]), View)
     assert read_view([("user", day)]).options == ()
+    assert read_view([("user", f"{day}\nActions:\nA: BUY")]).options == (("A", "BUY"),)
+
+
+def test_the_newest_news_and_the_best_of_each_horizon_are_shown():
+    news = "\n".join(f"N{n} | 2021-03-11 | news | Line {n}" for n in range(1, 13))
+    view = stages.read_stage("summarise_news", f"Ticker: A\n{news}")
+    assert [line.label for line in view.lines] == [f"N{n}" for n in range(7, 13)]
+    assert view.left_out == 6
+    signs = {"short": "positive", "medium": "neutral", "long": "negative"}
+    past = "\n".join(
+        f"- | 2021-03-11 | 10-Q | Text {n} ({horizon}-term, {sign})"
+        for horizon, sign in signs.items()
+        for n in range(5)
+    )
+    view = stages.read_stage("summarise_past", f"Ticker: A\n{past}")
+    assert sorted(line.text for line in view.lines) == ["negative"] * 2 + ["neutral"] * 3 + ["positive"] * 3
+    assert {line.kind for line in view.lines} == {"news"}
+    assert view.left_out == 7

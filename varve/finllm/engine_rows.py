@@ -35,6 +35,7 @@ class Row:
         if request.temperature > 0:
             self._noise = torch.Generator().manual_seed(request.seed)
         self._forced()
+        self.pending.clear()  # what a reply has to begin with is read with the prompt
 
     @property
     def written(self) -> list[int]:

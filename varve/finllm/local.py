@@ -37,6 +37,8 @@ from varve.finllm.rendering import cut_oldest, render, shown_labels
 from varve.finllm.replies import DECIDE
 
 DEFAULT_MAX_NEW_TOKENS = 512
+ENGINE_VERSION = 2
+"""Goes up when the same request may get another reply, so that no cached reply outlives it."""
 FORM = "hf:<folder or id>[+adapter folder]"
 
 
@@ -103,6 +105,7 @@ class LocalModel(BaseChatModel):
             "constrain": self.constrain,
             "decide": self.decide,
             **self._scoring_params(),
+            "engine": ENGINE_VERSION,
             "torch": version("torch"),
             "transformers": version("transformers"),
         }

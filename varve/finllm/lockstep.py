@@ -18,13 +18,17 @@ R = TypeVar("R")
 def in_step(runs: Sequence[tuple[Any, Callable[[], R]]]) -> list[R]:
     """Runs in step, each in a thread of its own; what each gives, in order.
 
+    Runs without a model of this process go one after another: they gain nothing by a thread, and a server
+    is not asked by all at once.
+
     Args:
         runs: the model of each (None for one without) and what it does.
 
     Raises:
-        BaseException: the first failure in order, once all have ended.
+        BaseException: the first failure in order, once those in step have ended.
     """
-    steps = Lockstep(len(runs))
+    stepping = [n for n, (model, _) in enumerate(runs) if isinstance(getattr(model, "engine", None), Engine)]
+    steps = Lockstep(len(stepping))
     found: dict[int, R] = {}
     failed: dict[int, BaseException] = {}
 
@@ -38,17 +42,18 @@ def in_step(runs: Sequence[tuple[Any, Callable[[], R]]]) -> list[R]:
         finally:
             steps.forget()
 
-    threads = [threading.Thread(target=one, args=(number,), daemon=True) for number in range(len(runs))]
+    threads = [threading.Thread(target=one, args=(number,), daemon=True) for number in stepping]
     try:
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
     finally:
+        steps.open()  # where this thread was interrupted, nobody waits for the others for ever
         steps.close()
     if failed:
         raise failed[min(failed)]
-    return [found[number] for number in range(len(runs))]
+    return [found[n] if n in found else work() for n, (_, work) in enumerate(runs)]
 
 
 class Lockstep:

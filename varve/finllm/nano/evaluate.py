@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
+from varve.finllm.nano import MAX_NEW_TOKENS
 from varve.finllm.nano.heldout import HeldOut
 from varve.finllm.nano.scenes import QUESTIONS, Example, draw_example
-from varve.finllm.nano.stages import STAGES
+from varve.finllm.nano.stages import IMPORTANCES, STAGES
 from varve.finllm.nano.teacher import LETTER
 from varve.finllm.nano.tokens import END, prompt_of
+from varve.finllm.nano.view import SENTIMENTS
 
-MAX_NEW_TOKENS = 320
 Generate = Callable[[Sequence[str]], list[str]]
 
 
@@ -34,7 +35,7 @@ def fits(name: str, arguments: dict[str, Any], row: HeldOut) -> bool:
     if name not in row.tools:
         return False
     if name in STAGES:
-        return _like(arguments, dict(row.target.arguments))
+        return _fills(name, arguments, row)
     wanted = {
         "decide": {"rationale", "action", "confidence", "cited_memories"},
         "explain": {"rationale", "cited_memories"},
@@ -57,23 +58,35 @@ def fits(name: str, arguments: dict[str, Any], row: HeldOut) -> bool:
     return isinstance(arguments["cited_memories"], list) and bool(arguments["rationale"])
 
 
-def _like(given: Any, wanted: Any) -> bool:
-    """Whether a stage's form is filled: the same fields, of their kind, not empty; lists of any length."""
-    if isinstance(wanted, dict):
-        return (
-            isinstance(given, dict)
-            and set(given) == set(wanted)
-            and all(_like(given[name], value) for name, value in wanted.items())
-        )
-    if isinstance(wanted, list):
-        return isinstance(given, list) and all(_like(one, wanted[0]) for one in given)
-    return isinstance(given, str) and bool(given)
+def _fills(name: str, arguments: dict[str, Any], row: HeldOut) -> bool:
+    """Whether a form is filled: its fields, none empty, words of a choice, labels that are shown."""
+    if name == "rate_importance":
+        return set(arguments) == {"importance"} and arguments["importance"] in IMPORTANCES
+    texts = dict(arguments)
+    if name == "summarise_news":
+        items = texts.pop("items", None)
+        if not isinstance(items, list) or not all(_is_item(item, row) for item in items):
+            return False
+    wanted = set(row.target.arguments) - {"items"}
+    return set(texts) == wanted and all(isinstance(text, str) and text for text in texts.values())
 
 
-def measure(rows: Sequence[HeldOut], replies: Sequence[str]) -> dict[str, float]:
+def _is_item(item: Any, row: HeldOut) -> bool:
+    return (
+        isinstance(item, dict)
+        and set(item) == {"item", "horizon", "sentiment", "summary"}
+        and f"\n{item['item']} " in row.prompt
+        and item["horizon"] in ("short", "medium", "long")
+        and item["sentiment"] in SENTIMENTS
+        and isinstance(item["summary"], str)
+        and bool(item["summary"])
+    )
+
+
+def measure(rows: Sequence[HeldOut], replies: Sequence[str]) -> dict[str, float | None]:
     """Shares over the rows of one split; ``action`` over those where the teacher decides or fills a form.
 
-    A form counts where every field of it is right.
+    A form counts where every field of it is right. What no row asks for is None.
     """
     count = dict.fromkeys(("valid", "tool", "exact", "action", "hold", "cited", "arguments"), 0)
     decided = asked = cites = 0
@@ -105,22 +118,25 @@ def measure(rows: Sequence[HeldOut], replies: Sequence[str]) -> dict[str, float]
         for label in arguments.get("cited_memories", ()):
             cites += 1
             count["cited"] += f"\n{label} " in row.prompt
-    total = len(rows)
+    total, holds = len(rows), any(row.target.name not in STAGES for row in rows)
     shares = {
         "rows": total,
         "valid": count["valid"] / total,
         "right_tool": count["tool"] / total,
         "word_for_word": count["exact"] / total,
-        "action_accuracy": count["action"] / max(1, decided),
-        "always_hold": count["hold"] / max(1, decided),
-        "cited_exist": count["cited"] / cites if cites else 1.0,
-        "right_arguments": count["arguments"] / asked if asked else 1.0,
+        "action_accuracy": count["action"] / decided if decided else None,
+        "always_hold": count["hold"] / decided if decided and holds else None,
+        "cited_exist": count["cited"] / cites if cites else None,
+        "right_arguments": count["arguments"] / asked if asked else None,
     }
-    return {name: round(value, 4) for name, value in shares.items()}
+    return {name: None if value is None else round(value, 4) for name, value in shares.items()}
 
 
-def bag_of_words(rows: Sequence[HeldOut], *, trained_on: int = 8000, seed: int = 77) -> float:
-    """Accuracy of a logistic regression over words and pairs of words of the same prompts."""
+def bag_of_words(rows: Sequence[HeldOut], *, trained_on: int = 8000, seed: int = 77) -> float | None:
+    """Accuracy of a logistic regression over words and pairs of words of the same prompts.
+
+    None where none of the rows decides by ``decide``.
+    """
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.linear_model import LogisticRegression
 
@@ -136,7 +152,7 @@ def bag_of_words(rows: Sequence[HeldOut], *, trained_on: int = 8000, seed: int =
     model.fit(features, [example.target.arguments["action"] for example in examples])
     decided = [row for row in rows if row.target.name == "decide"]
     if not decided:
-        return 0.0
+        return None
     guessed = model.predict(words.transform([row.prompt for row in decided]))
     right = sum(guess == row.target.arguments["action"] for guess, row in zip(guessed, decided, strict=True))
     return float(round(right / len(decided), 4))

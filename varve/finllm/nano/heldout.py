@@ -16,17 +16,13 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from varve.finllm.nano.scenes import Example, draw_example, draw_letter, draw_stage
 from varve.finllm.nano.teacher import Target
-from varve.finllm.nano.tokens import prompt_of
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
     from varve.finllm.nano.wording import Split
 
 ROWS = {"fresh": 400, "subjects": 400, "wording": 500, "long": 200, "stages": 300, "letters": 200}
@@ -47,48 +43,14 @@ class HeldOut:
     target: Target
 
 
-def draw_heldout(
-    split: str, count: int, tokenizer: Tokenizer, trained_length: int
-) -> list[tuple[HeldOut, Example]]:
-    """Rows of a split, within the trained length; of ``long`` between 1.4 and 1.6 times of it."""
-    rng = Random(SEEDS[split])
-    low, high = (1.4 * trained_length, 1.6 * trained_length) if split == "long" else (0, trained_length)
-    found: list[tuple[HeldOut, Example]] = []
-    while len(found) < count:
-        example = _draw(rng, split)
-        prompt = prompt_of(example)
-        length = len(tokenizer.encode(prompt + example.target.text).ids) + 1
-        if low <= length <= high:
-            found.append((HeldOut(split, prompt, example.tools, example.target), example))
-    return found
-
-
-def _draw(rng: Random, split: str) -> Example:
+def draw_row(rng: Random, split: str) -> Example:
+    """The next example of a split; rows are those whose length then fitted the trained length."""
     if split == "stages":
         return draw_stage(rng, "fresh")
     if split == "letters":
         return draw_letter(rng, "fresh")
     drawn: dict[str, Split] = {"subjects": "subjects", "wording": "wording"}
     return draw_example(rng, drawn.get(split, "fresh"), more=MORE_LINES if split == "long" else 1.0)
-
-
-def write_heldout(rows: Iterable[HeldOut], folder: Path, about: dict[str, Any]) -> None:
-    """Write the rows, and beside them their SHA-256 with ``about``."""
-    lines = [
-        json.dumps(
-            {
-                "split": row.split,
-                "prompt": row.prompt,
-                "tools": row.tools,
-                "call": [row.target.name, row.target.arguments],
-            }
-        )
-        for row in rows
-    ]
-    body = ("\n".join(lines) + "\n").encode()
-    (folder / FILE).write_bytes(gzip.compress(body, mtime=0))
-    about = {"rows": len(lines), "sha256": hashlib.sha256(body).hexdigest(), **about}
-    (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
 def read_heldout() -> tuple[list[HeldOut], str]:

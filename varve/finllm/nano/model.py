@@ -28,7 +28,7 @@ VIEW_VERSION = 2
 """Goes up when a prompt is read differently, so that no cached reply outlives it."""
 
 _ORDER = ("rationale", "action", "confidence", "cited_memories")
-_KNOWN = (*QUESTIONS, "decide", "explain")
+_KNOWN = (*QUESTIONS, "decide", "explain", *STAGES)
 
 
 class NanoModel(LocalModel):
@@ -70,8 +70,9 @@ class NanoModel(LocalModel):
         view = read_view(_texts(messages))
         if view is None:
             return super()._prompt(messages, tools)
-        # Strategies and other tools of which it has learned nothing are not offered to it.
-        names = [tool["function"]["name"] for tool in tools if tool["function"]["name"] in _KNOWN]
+        names = [tool["function"]["name"] for tool in _known(tools)]
+        if view.options:  # as it was taught, whatever may be asked
+            names = [*QUESTIONS, "decide"]
         while True:
             text = tokens.render(conversation(view, messages), names)
             ids = tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -90,7 +91,8 @@ class NanoModel(LocalModel):
         read = _stage_of(messages, tools) or read_view(_texts(messages))
         if read is not None:  # only what it reads can be named
             messages = [HumanMessage("\n".join(f"{line.label} | " for line in read.lines))]
-        return super()._grammar(messages, tools, choice, final)
+        offered = _known(tools) if choice == "any" else tools
+        return super()._grammar(messages, offered, choice, final)
 
 
 def conversation(view: View, messages: Sequence[BaseMessage]) -> list[tuple[str, str]]:
@@ -103,6 +105,11 @@ def conversation(view: View, messages: Sequence[BaseMessage]) -> list[tuple[str,
             ("tool", answer_text(view)),
         ]
     return said
+
+
+def _known(tools: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The tools that it was taught; strategies and others are not offered to it."""
+    return [tool for tool in tools if tool["function"]["name"] in _KNOWN] or list(tools)
 
 
 def _stage_of(messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]]) -> StageView | None:

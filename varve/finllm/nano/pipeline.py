@@ -150,7 +150,6 @@ def evaluate(
     splits = {}
     for split in dict.fromkeys(row.split for row in held):
         chosen: list[HeldOut] = [row for row in held if row.split == split][:rows]
-        shares = measure(chosen, generate([row.prompt for row in chosen]))
-        shares["bag_of_words"] = bag_of_words(chosen, trained_on=bag_examples)
-        splits[split] = shares
+        bag = bag_of_words(chosen, trained_on=bag_examples)
+        splits[split] = {**measure(chosen, generate([row.prompt for row in chosen])), "bag_of_words": bag}
     return {"heldout_sha256": digest, "parameters": model.num_parameters(), "splits": splits}

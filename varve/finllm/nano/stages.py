@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from varve.finllm.nano.teacher import Target, lean_of_past
@@ -31,7 +32,9 @@ from varve.finllm.nano.view import (
 from varve.finllm.nano.wording import Tone
 
 STAGES = ("summarise_news", "summarise_past", "explain_moves", "review_decisions", "rate_importance")
-MAX_LINES = 8
+IMPORTANCES = ("trivial", "low", "medium", "high", "vital")
+MAX_LINES, MAX_NEWS = 8, 6
+"""Most lines, and most news summed up one by one: with more, pages are longer than any trained on."""
 SUMMARY_WORDS = 6
 GO_ON, WAIT = "Go on.", "Wait for more evidence."
 
@@ -75,25 +78,40 @@ def read_stage(name: str, text: str) -> StageView | None:
     ticker = _TICKER.search(text)
     if ticker is None:
         return None
-    found = []
-    for label, kind, words in _LINE.findall(text):
-        sentiment = judged(words)
-        if name in ("summarise_past", "explain_moves") and sentiment is None:
-            continue
-        shown = filing_text(words) if kind in _REPORTS else words[:MAX_LINE_CHARACTERS]
-        found.append(Line(label, kind, sentiment or shown))
+    found = _judged_lines(text) if name in ("summarise_past", "explain_moves") else _told_lines(text)
     if name == "review_decisions":
         found = []
+    most = MAX_NEWS if name == "summarise_news" else MAX_LINES
     moves = _MOVE.findall(text) if name == "explain_moves" else []
     made = _DECISION.findall(text) if name == "review_decisions" else []
     return StageView(
         name,
         ticker.group(1),
-        tuple(found[:MAX_LINES]),
+        tuple(found[-most:]),
         tuple((int(n), _number(move)) for n, move in moves),
         tuple((action, _number(since)) for action, since in made[-MAX_LINES:]),
-        max(0, len(found) - MAX_LINES) + max(0, len(made) - MAX_LINES),
+        max(0, len(found) - most) + max(0, len(made) - MAX_LINES),
     )
+
+
+def _told_lines(text: str) -> list[Line]:
+    """News and filings in their words, the newest last."""
+    return [
+        Line(label, kind, filing_text(words) if kind in _REPORTS else words[:MAX_LINE_CHARACTERS])
+        for label, kind, words in _LINE.findall(text)
+    ]
+
+
+def _judged_lines(text: str) -> list[Line]:
+    """Sentiments of intelligence, the best match of each horizon last, for where not all can be shown."""
+    by_horizon: dict[str, list[Line]] = {"long": [], "medium": [], "short": []}
+    for label, _, words in _LINE.findall(text):
+        told = judged(words)
+        if told is not None:
+            horizon, sentiment = told
+            by_horizon[horizon].append(Line(label, "news", sentiment))
+    ranks = zip_longest(*by_horizon.values())
+    return [line for rank in reversed(list(ranks)) for line in rank if line is not None]
 
 
 def answer(view: StageView, tones: Mapping[str, Tone]) -> Target:

@@ -38,7 +38,7 @@ _INDICATOR = re.compile(r"^(\w+)\((\d+)\) = ([-+.\de]+)")
 _FILING_HEAD = re.compile(r"^.{0,60}? report \(10-[QK]\): ")
 _CLOSE_ROW = re.compile(r"^\d{4}-\d\d-\d\d \| [^|]+ \| [^|]+ \| [^|]+ \| ([\d.e+]+) \|", re.MULTILINE)
 
-_JUDGED = re.compile(r" \((?:short|medium|long)-term, (positive|neutral|negative)\)$")
+_JUDGED = re.compile(r" \((short|medium|long)-term, (positive|neutral|negative)\)$")
 _BEFORE = re.compile(r"^before: .*?(for|against|neither)$", re.MULTILINE)
 _OPTION = re.compile(r"^([A-H]): ([A-Z]+)$", re.MULTILINE)
 
@@ -233,22 +233,23 @@ def _lines(body: str, session: date | None, seen: set[str]) -> list[Line]:
         age = (session - date.fromisoformat(day)).days if session else 0
         old = kind in FRESH_DAYS and age > FRESH_DAYS[kind]
         kind = REFLECTION if kind.endswith("_reflection") else kind
-        found.append(Line(label, kind, _shown(kind, text), old))
+        told = judged(text)
+        if told:
+            found.append(Line(label, "news", f"judged {told[1]}", old))
+        else:
+            found.append(Line(label, kind, _shown(kind, text), old))
     return found
 
 
-def judged(text: str) -> str | None:
-    """The sentiment at the end of a line that FinAgent has judged before."""
+def judged(text: str) -> tuple[str, str] | None:
+    """Horizon and sentiment at the end of a line that FinAgent has judged before."""
     match = _JUDGED.search(text)
-    return match.group(1) if match else None
+    return (match.group(1), match.group(2)) if match else None
 
 
 def _shown(kind: str, text: str) -> str:
     if kind == REFLECTION:
         return "made"
-    sentiment = judged(text)
-    if sentiment:
-        return f"judged {sentiment}"
     reward, decided, lesson = _REWARD.search(text), _DECIDED.search(text), _LESSON.search(text)
     if kind == "outcome" and reward:
         return outcome_text(reward.group(1), float(reward.group(2)))
