@@ -33,7 +33,8 @@ def test_window_without_dates_tests_the_last_quarter_and_warms_up_before():
         ("finmem", {}, "nano"),
         ("finmem", {"llm": "auto"}, "nano"),
         ("finmem", {"llm": "scripted"}, "scripted"),
-        ("finagent", {}, "scripted"),
+        ("finagent", {}, "nano"),
+        ("sma-cross", {}, "scripted"),
     ],
 )
 def test_the_model_is_nano_where_it_can_read_the_agents_pages(monkeypatch, agent, given, kept):

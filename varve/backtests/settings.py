@@ -18,7 +18,7 @@ DEFAULT_WARM_UP_SESSIONS = 42
 """A quarter after two months: what nano decides within a minute on two cores."""
 DEFAULT_TUNING_SESSIONS = 126
 """A search asks no model, and of two months there is little to choose by."""
-NANO_READS = ("finmem",)
+NANO_READS = ("finmem", "finagent")
 """Agents whose pages nano has learned to read; others fall to the scripted stand-in."""
 
 
