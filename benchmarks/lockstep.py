@@ -35,7 +35,7 @@ REPLY_TOKENS = 256
 of about 160 tokens, as a few sentences of reasons and the fields around them take."""
 
 
-def prepared_runs(llm: str, runs: int, end: date) -> list[Prepared]:
+def prepared_runs(llm: str, runs: int, end: date, rounds: int = 1) -> list[Prepared]:
     """FinMem on as many sample worlds; the test begins on 1 March 2023."""
     tickers = ("TSLA", "AMZN", "NFLX", "MSFT")
     return [
@@ -43,7 +43,7 @@ def prepared_runs(llm: str, runs: int, end: date) -> list[Prepared]:
             RunConfig.build(
                 agent="finmem", ticker=tickers[i % 4], data="sample", world_seed=i // 4, llm=llm,
                 start=date(2023, 3, 1), end=end, warmup_start=date(2023, 2, 27),
-                settings={"max_tool_rounds": 1},
+                settings={"max_tool_rounds": rounds},
             )
         )
         for i in range(runs)
@@ -76,16 +76,20 @@ def measured(runs: list[Prepared], *, together: bool) -> tuple[list[Any], float,
 
 
 def run(
-    runs: int = 32, end: date = date(2023, 3, 3), llm: str = "nano", reply: int = REPLY_TOKENS
+    runs: int = 32,
+    end: date = date(2023, 3, 3),
+    llm: str = "nano",
+    reply: int = REPLY_TOKENS,
+    rounds: int = 1,
 ) -> list[tuple[str, float, str]]:
     """Name, value and unit of each figure; ``random`` makes a model of random numbers."""
     os.environ["VARVE_MODEL_MAX_TOKENS"] = str(reply)
     with tempfile.TemporaryDirectory() as folder:
         if llm == "random":
             llm = random_model(Path(folder) / "random")
-        ready = prepared_runs(llm, runs, end)
+        ready = prepared_runs(llm, runs, end, rounds)
         # Imports, worlds and grammars that either side would otherwise pay for.
-        measured(prepared_runs(llm, 1, end), together=True)
+        measured(prepared_runs(llm, 1, end, rounds), together=True)
         alone, wall, cpu, single = measured(ready, together=False)
         # The models keep what their engine was; the closed one is replaced at the first question.
         stepped, wall_2, cpu_2, counters = measured(ready, together=True)
@@ -128,8 +132,9 @@ def main() -> None:
     parser.add_argument("--end", type=date.fromisoformat, default=date(2023, 3, 3), help="last session")
     parser.add_argument("--llm", default="nano", help="nano, hf:FOLDER, or random")
     parser.add_argument("--reply", type=int, default=REPLY_TOKENS, help="most tokens of a reply")
+    parser.add_argument("--rounds", type=int, default=1, help="rounds of questions before a decision")
     given = parser.parse_args()
-    for name, value, unit in run(given.runs, given.end, given.llm, given.reply):
+    for name, value, unit in run(given.runs, given.end, given.llm, given.reply, given.rounds):
         print(f"{name:<32} {value:>10,.2f} {unit}")
     print(describe("torch", "transformers"))
 

@@ -201,6 +201,15 @@ def test_a_row_alone_is_the_same_to_the_bit_whatever_was_computed_before(host):
     assert host.pieces.longest(rows[1])[0] >= PIECE
 
 
+def test_a_long_row_does_not_make_the_others_long():
+    from varve.finllm.engine_model import _alike
+
+    assert _alike([]) == []
+    assert _alike([5, 3, 4]) == [[1, 2, 0]]
+    assert _alike([10, 100, 11, 12, 10]) == [[0, 4, 2, 3], [1]]
+    assert _alike([1, 1000, 900, 1]) == [[0, 3], [2, 1]]
+
+
 def test_a_near_tie_is_decided_by_the_row_alone(host):
     import torch
 

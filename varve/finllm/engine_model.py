@@ -28,6 +28,8 @@ PREFIX_BYTES = 512 * 2**20
 PIECE = 256
 """Tokens of one pass where a row is computed alone."""
 PIECES_BYTES = 128 * 2**20
+MOST_PLACES = 2
+"""Most places of a batch for each token of its prompts; above, long rows go in a batch of their own."""
 KEEP_BELOW = 0.75
 """Ended rows are left out, which copies the buffer, when so many of the rows are left."""
 
@@ -103,7 +105,9 @@ class HostedModel:
             for index, one in enumerate(requests)
             if index not in paged
         ]
-        groups = [rows] if self.batchable else [[row] for row in rows]
+        lengths = [len(row.request.prompt_ids) for row in rows]
+        groups = [[rows[place] for place in group] for group in _alike(lengths)]
+        groups = groups if self.batchable else [[row] for row in rows]
         for group in filter(None, groups):
             self._decode(group, alive)
         for row in rows:
@@ -236,6 +240,21 @@ class HostedModel:
             return torch.stack([self._alone(one) for one in prompts]), [0] * len(prompts)
         batch = Batch(self, prompts, 0)
         return batch.logits, batch.reused
+
+
+def _alike(lengths: Sequence[int]) -> list[list[int]]:
+    """Numbers of rows in groups, shortest first; one long row would make all slow.
+
+    Every row of a batch has as many places as the longest has tokens: at most ``MOST_PLACES`` for each token.
+    """
+    left, groups = sorted(range(len(lengths)), key=lambda place: lengths[place]), []
+    while left:
+        group = left
+        while len(group) * lengths[group[-1]] > MOST_PLACES * sum(lengths[place] for place in group):
+            group = group[:-1]
+        groups.append(group)
+        left = left[len(group) :]
+    return groups
 
 
 def _label_table(logits: torch.Tensor, labels: Sequence[Sequence[int]]) -> list[list[float]]:
