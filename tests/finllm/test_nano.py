@@ -154,6 +154,30 @@ def test_a_run_of_finagent_on_nano_does_every_stage():
     assert any(step.decision.cited_memories for step in steps)
 
 
+def test_weighed_actions_are_those_that_would_be_written():
+    model, days = open_model("nano"), rows_of("fresh", 30)
+    weighing = model.with_scoring(abstain_below=90, abstain_as="FLAT")
+    tools = [decide_tool_schema(tuple(Action), [f"M{n}" for n in range(1, 61)])]
+    sure, unsure = 0, 0
+    for row in days:
+        lines = re.findall(r"^(M\d+) (?!old|report)(.+) M\d+$", row.prompt, re.MULTILINE)
+        told = "\n".join(f"{label} | 2021-03-11 | news | {text}" for label, text in lines)
+        day = "Ticker: ACME\nSession: 2021-03-12\nPosition: flat\nChanges: 10 sessions +1.00 %"
+        said = [SystemMessage("Profile: risk_seeking"), HumanMessage(f"{day}\n<<<NEWS\n{told}\nNEWS>>>")]
+        (written,) = model.bind_tools(tools, final="decide").invoke(said).tool_calls
+        (weighed,) = weighing.bind_tools(tools, final="decide").invoke(said).tool_calls
+        assert weighed["args"]["cited_memories"] == written["args"]["cited_memories"]
+        assert written["args"]["rationale"] in weighed["args"]["rationale"]
+        assert weighed["args"]["abstained"] is (weighed["args"]["confidence"] < 90)
+        if weighed["args"]["abstained"]:
+            unsure += 1
+            assert weighed["args"]["action"] == "FLAT"
+        else:
+            sure += 1
+            assert weighed["args"]["action"] == written["args"]["action"]
+    assert sure > 20
+
+
 def test_reasons_come_before_the_action_under_constraint():
     model = open_model("nano")
     day = "Ticker: ACME\nSession: 2021-03-12\nPosition: flat\nChanges: 10 sessions +4.00 %\n<<<NEWS\n"

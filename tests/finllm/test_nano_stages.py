@@ -5,15 +5,14 @@ from datetime import date
 from random import Random
 
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage
 from langchain_core.messages.tool import tool_call
 
 from tests.helpers import prepared, stage_forms
 from varve.backtests.run import simulate
-from varve.finllm import score
 from varve.finllm.nano import stages, teacher
-from varve.finllm.nano.scenes import draw_letter, draw_stage
-from varve.finllm.nano.view import Line, View, day_text, read_view
+from varve.finllm.nano.scenes import draw_stage
+from varve.finllm.nano.view import Line, day_text, read_view
 from varve.types import Failure
 
 DAYS = {"warmup_start": date(2023, 2, 21), "start": date(2023, 3, 1), "end": date(2023, 3, 15)}
@@ -135,30 +134,6 @@ def test_a_day_of_finagents_shows_sentiments_reflections_and_how_the_past_leans(
     assert "past for" in tally
     assert not view.averse
     assert read_view([("system", "Profile: conservative"), texts[1]]).averse
-
-
-def test_actions_behind_letters_are_read_and_written(calls):
-    call = calls["decide"][-1]
-    said = [SystemMessage(asked(call)[0]), HumanMessage(asked(call)[1])]
-    order = ["SELL", "FLAT", "BUY", "HOLD"]
-    texts = [("system", said[0].text), ("user", score.asking(said, order)[1].text)]
-    view = read_view(texts)
-    assert view.options == (("A", "SELL"), ("B", "FLAT"), ("C", "BUY"), ("D", "HOLD"))
-    assert day_text(view).endswith("actions A SELL B FLAT C BUY D HOLD")
-    action = teacher.decision(view, {}).arguments["action"]
-    assert dict(view.options)[teacher.letter(view, {}).text] == action
-    bare = [("system", said[0].text), ("user", score.asking(score.without_content(said), order)[1].text)]
-    assert day_text(read_view(bare)) == "nothing\nactions A SELL B FLAT C BUY D HOLD"
-    drawn = draw_letter(Random(1), "fresh")
-    assert drawn.messages[1][1].splitlines()[-1].startswith("actions A ")
-    assert drawn.target.text in "ABCD"
-
-
-def test_lines_that_look_like_options_are_none_without_the_question():
-    day = "Ticker: A\nPosition: flat\nB: SELL"
-    assert isinstance(read_view([("user", day)]), View)
-    assert read_view([("user", day)]).options == ()
-    assert read_view([("user", f"{day}\nActions:\nA: BUY")]).options == (("A", "BUY"),)
 
 
 def test_the_newest_news_and_the_best_of_each_horizon_are_shown():

@@ -7,9 +7,12 @@ from typing import Any
 
 from langchain_core.language_models.base import LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages.tool import tool_call
 from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from varve.finllm import score
+from varve.finllm.engine import GenerationRequest, ScoreRequest
 from varve.finllm.local import LocalModel
 from varve.finllm.nano import teacher, tokens
 from varve.finllm.nano.scenes import QUESTIONS
@@ -23,6 +26,7 @@ from varve.finllm.nano.view import (
     system_text,
     without_last,
 )
+from varve.finllm.replies import DECIDE
 
 VIEW_VERSION = 2
 """Goes up when a prompt is read differently, so that no cached reply outlives it."""
@@ -71,8 +75,6 @@ class NanoModel(LocalModel):
         if view is None:
             return super()._prompt(messages, tools)
         names = [tool["function"]["name"] for tool in _known(tools)]
-        if view.options:  # as it was taught, whatever may be asked
-            names = [*QUESTIONS, "decide"]
         while True:
             text = tokens.render(conversation(view, messages), names)
             ids = tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -80,6 +82,41 @@ class NanoModel(LocalModel):
             if shorter is None:
                 return list(ids), view.left_out
             view = shorter
+
+    def _scored(
+        self, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]], decide: dict[str, Any]
+    ) -> AIMessage:
+        """The reasons are written first, then the actions are weighed where one of them would follow.
+
+        Without its count on the page nano has not learned to weigh: by letters it is right as often as HOLD
+        alone. The actions stand in no order here, so there is nothing to rotate and no prior to take off.
+        """
+        alone = [_reasons_first(decide)]
+        prompt, cut = self._prompt(messages, alone)
+        grammar = self._grammar(messages, alone, "any", DECIDE)
+        made = self.engine.generate(
+            GenerationRequest(tuple(prompt), self.max_new_tokens, grammar, timeout_s=self.timeout_s)
+        )
+        reply = self._reply(made, True, [])
+        actions = list(decide["function"]["parameters"]["properties"]["action"]["enum"])
+        labels = tuple(self._single(f'", "action": "{action}"') for action in actions)
+        place = next((i for i, token in enumerate(made.token_ids) if token in labels), None)
+        if place is None:  # cut short and steered to its end: there is no place to weigh at
+            return reply
+        asked = ScoreRequest(
+            ((*prompt, *made.token_ids[:place]),), (labels,), lambda found: True, timeout_s=self.timeout_s
+        )
+        row = dict(zip(actions, self.engine.score(asked).log_probs[0], strict=True))
+        found = [[row[action] for action in order] for order in score.rotations(actions)]
+        nothing = [[0.0] * len(actions)] * len(actions)
+        weighed = score.weigh(actions, found, nothing, abstain_below=self.abstain_below)
+        written = reply.tool_calls[0]["args"]
+        told = score.arguments(weighed, written["cited_memories"], abstain_as=self.abstain_as)
+        told["rationale"] = f"{weighed.words} {written['rationale']}"
+        reply.tool_calls = [tool_call(name=DECIDE, args={**told, "scored": False}, id="call_0")]
+        if cut:
+            reply.response_metadata["cut_items"] = cut
+        return reply
 
     def _grammar(
         self,

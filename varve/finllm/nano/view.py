@@ -40,7 +40,6 @@ _CLOSE_ROW = re.compile(r"^\d{4}-\d\d-\d\d \| [^|]+ \| [^|]+ \| [^|]+ \| ([\d.e+
 
 _JUDGED = re.compile(r" \((short|medium|long)-term, (positive|neutral|negative)\)$")
 _BEFORE = re.compile(r"^before: .*?(for|against|neither)$", re.MULTILINE)
-_OPTION = re.compile(r"^([A-H]): ([A-Z]+)$", re.MULTILINE)
 
 REFLECTION = "reflection"
 OWN_KINDS = ("rationale", "outcome", "lesson", REFLECTION)
@@ -68,8 +67,8 @@ class View:
     """A day as nano reads it.
 
     ``changes`` are percent by sessions; ``note`` is an answer that is no line; ``past`` is which way
-    FinAgent's earlier intelligence was said to lean; ``options`` are letters and actions, where one is to be
-    chosen by its letter. A view without a ticker has nothing but these.
+    FinAgent's earlier intelligence was said to lean. ``options`` are letters and actions, and a view without
+    a ticker has nothing but these: of training alone, see ``docs/decisions.md``.
     """
 
     ticker: str
@@ -134,13 +133,10 @@ def answer_text(view: View) -> str:
 
 def read_view(texts: Sequence[tuple[str, str]]) -> View | None:
     """The view of a conversation of ``(role, text)``; None where it holds no day that can be read."""
-    asked = [text for role, text in texts if role == "user"]
-    days = [text for text in asked if _TICKER.search(text)]
-    _, chosen, listed = (asked or [""])[-1].rpartition("Actions:\n")
-    options = tuple(_OPTION.findall(listed)) if chosen else ()
-    if not days and not options:
+    days = [text for role, text in texts if role == "user" and _TICKER.search(text)]
+    if not days:
         return None
-    day = days[-1] if days else ""
+    day = days[-1]
     ticker, position = _TICKER.search(day), _POSITION.search(day)
     changes, moved, before = _CHANGES.search(day), _MOVED.search(day), _BEFORE.search(day)
     view = replace(
@@ -150,7 +146,6 @@ def read_view(texts: Sequence[tuple[str, str]]) -> View | None:
         changes=tuple((int(n), float(c)) for n, c in _CHANGE.findall(changes.group(1) if changes else "")),
         moved=float(moved.group(1)) if moved else None,
         past=before.group(1) if before else "",
-        options=options,
     )
     seen: set[str] = set()
     session = _session(day)
