@@ -41,8 +41,9 @@ same prompts; *always HOLD* is what that answer alone would score.
 `fresh`: wording and names as in training, values of their own. `subjects`: companies, tickers and products
 never trained on. `wording`: every line from a pattern never trained on. `long`: pages of about 1.5 times the
 longest of training. `stages`: FinAgent's stages, *action* being the share of forms right in every field.
-`letters`: the action chosen by its letter, as `--decide score` asks. The 8-gram overlap of each with the
-training data is in `heldout.json`; how the weights were made is in `docs/nano.md`.
+`letters`: the action chosen by its letter, no count written; as it learned nothing beyond HOLD there,
+`--decide score` weighs behind its written count instead. The 8-gram overlap of each with the training data
+is in `heldout.json`; how the weights were made is in `docs/nano.md`.
 
 ## Where it fails
 Wording that it has not met: real headlines are wider than any list of patterns, so expect worse than the row
