@@ -102,10 +102,12 @@ def stage_figures(steps: Sequence[Row], calls: Sequence[Row]) -> dict[str, Any]:
     return {"stages": stages, "tools": {name: asked.count(name) for name in offered}}
 
 
-def abstentions(calls: Sequence[Row]) -> int:
-    """How many decisions a model that weighs actions left to a setting, for want of a likely one."""
+def abstentions(config: Row, calls: Sequence[Row]) -> dict[str, int]:
+    """How many decisions a model that weighs actions left to a setting; nothing of any other model."""
+    if config.get("decide") != "score":
+        return {}
     made = (one for call in calls for one in call["reply"]["tool_calls"])
-    return sum(bool(one["args"].get("abstained")) for one in made)
+    return {"abstentions": sum(bool(one["args"].get("abstained")) for one in made)}
 
 
 def _counts(notes: Sequence[Row] | None) -> list[str]:

@@ -260,8 +260,7 @@ def _metrics(
     agent["failures"] = sum(row["failure"] is not None for row in steps)
     agent["warmup_failures"] = sum(row["failure"] is not None for row in lessons)
     agent["decisions"] = len(steps)
-    if manifest["config"].get("decide") == "score":
-        agent["abstentions"] = abstentions(calls)
+    agent.update(abstentions(manifest["config"], calls))
     agent["tokens"] = usage["input_tokens"] + usage["output_tokens"]
     agent["usage"] = usage
     agent.update(stage_figures([*lessons, *steps], calls))

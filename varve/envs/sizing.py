@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Protocol
 
 from pydantic import Field
@@ -26,8 +27,11 @@ class Sizer(Protocol):
         ...
 
 
-class _OneInstrument(FrozenConfig):
-    """Shared by the sizers: one order at most, none for failures, unknown prices or nothing to do."""
+class _OneInstrument(FrozenConfig, ABC):
+    """Shared by sizers that aim at a position.
+
+    One order at most; none for failures, unknown prices or nothing to do.
+    """
 
     name: ClassVar[str]
 
@@ -50,9 +54,9 @@ class _OneInstrument(FrozenConfig):
         quantity = whole_lots(target - position, observation.instrument.lot_size)
         return (Order(symbol, quantity),) if quantity else ()
 
+    @abstractmethod
     def _target(self, action: Action, position: float, whole: float) -> float:
         """The wanted position; ``whole`` is all equity in shares at the last close."""
-        raise NotImplementedError
 
 
 class AllIn(_OneInstrument):
@@ -101,7 +105,7 @@ class Fraction(_OneInstrument):
         return 0.0 if action is Action.FLAT else position
 
 
-class FinMemUnit(_OneInstrument):
+class FinMemUnit(FrozenConfig):
     """One lot more or less per BUY or SELL, shorts allowed, as FinMem's released code trades."""
 
     name: ClassVar[str] = "finmem_unit"
@@ -124,7 +128,11 @@ class FinMemUnit(_OneInstrument):
         return (Order(symbol, quantity),) if quantity else ()
 
 
-SIZERS: dict[str, type[_OneInstrument]] = {sizer.name: sizer for sizer in (AllIn, Fraction, FinMemUnit)}
+SIZERS: dict[str, type[AllIn] | type[Fraction] | type[FinMemUnit]] = {
+    AllIn.name: AllIn,
+    Fraction.name: Fraction,
+    FinMemUnit.name: FinMemUnit,
+}
 
 
 def get_sizer(name: str, **settings: Any) -> Sizer:

@@ -106,10 +106,8 @@ class HostedModel:
             if index not in paged
         ]
         lengths = [len(row.request.prompt_ids) for row in rows]
-        groups = [[rows[place] for place in group] for group in _alike(lengths)]
-        groups = groups if self.batchable else [[row] for row in rows]
-        for group in filter(None, groups):
-            self._decode(group, alive)
+        for group in _alike(lengths) if self.batchable else [[place] for place in range(len(rows))]:
+            self._decode([rows[place] for place in group], alive)
         for row in rows:
             made[row.index] = None if row.dropped else self._generated(row)
         return made
@@ -195,9 +193,7 @@ class HostedModel:
             ids = torch.from_numpy(tokens)[None].to(self.device)
             return self.model(input_ids=ids, use_cache=False, logits_to_keep=1).logits[0, -1].float().cpu()  # type: ignore[no-any-return]
         span, pairs = self.whole_pieces(tokens)
-        cache = roomy_cache(self.config.num_hidden_layers, len(tokens))
-        if span:
-            put_known(cache, [pairs], [span], span)
+        cache = self._begun(pairs, span, len(tokens))
         return self._append(cache, tokens, span, len(tokens))[0]
 
     def whole_pieces(self, tokens: Tokens) -> tuple[int, Pairs]:
@@ -206,14 +202,19 @@ class HostedModel:
         known, pairs = self.pieces.longest(tokens[:whole])
         span = known // PIECE * PIECE
         if span < whole:
-            cache = roomy_cache(self.config.num_hidden_layers, whole)
-            if span:
-                put_known(cache, [pairs], [span], span)
+            cache = self._begun(pairs, span, whole)
             for start in range(span, whole, PIECE):
                 self._append(cache, tokens, start, start + PIECE)
             pairs = row_pairs(cache, 0, 0, 0)
             self.pieces.add(tokens[:whole], pairs)
         return whole, pairs
+
+    def _begun(self, pairs: Pairs, span: int, room: int) -> Any:
+        """A cache of one row that holds the first ``span`` tokens."""
+        cache = roomy_cache(self.config.num_hidden_layers, room)
+        if span:
+            put_known(cache, [pairs], [span], span)
+        return cache
 
     def _append(self, cache: Any, tokens: Tokens, start: int, end: int) -> torch.Tensor:
         """One pass over a part of a row that is alone in its cache."""

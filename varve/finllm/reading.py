@@ -16,17 +16,17 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from varve.config import FrozenConfig
 from varve.finllm.lexicon import sentiment
 
-_SECTION = re.compile(r"^<<<([A-Z0-9_]+)\n(.*?)^\1>>>$", re.DOTALL | re.MULTILINE)
-_ITEM = re.compile(r"^([MN]\d+|-) \| (\d{4}-\d\d-\d\d) \| (\S+) \| (.+)$", re.MULTILINE)
-_SESSION = re.compile(r"^Session: (\d{4}-\d\d-\d\d)", re.MULTILINE)
-_TICKER = re.compile(r"^Ticker: (\S+)", re.MULTILINE)
+SECTION = re.compile(r"^<<<([A-Z0-9_]+)\n(.*?)^\1>>>$", re.DOTALL | re.MULTILINE)
+ITEM = re.compile(r"^([MN]\d+|-) \| (\d{4}-\d\d-\d\d) \| (\S+) \| (.+)$", re.MULTILINE)
+SESSION = re.compile(r"^Session: (\d{4}-\d\d-\d\d)", re.MULTILINE)
+TICKER = re.compile(r"^Ticker: (.+)$", re.MULTILINE)
 _CLOSES = re.compile(r"^closes \([^)\n]*oldest first\): ([0-9.,e+ -]+)$", re.MULTILINE | re.IGNORECASE)
-_MOVED = re.compile(r"^Outcome: .* moved ([+-]\d+\.\d+) %", re.MULTILINE)
-_REWARD = re.compile(r": (BUY|SELL|HOLD|FLAT) was followed by .* reward ([+-]\d+\.\d+) %")
+MOVED = re.compile(r"^Outcome: .* moved ([+-]\d+\.\d+) %", re.MULTILINE)
+REWARD = re.compile(r": (BUY|SELL|HOLD|FLAT) was followed by .* reward ([+-]\d+\.\d+) %")
 _HEADLINE = re.compile(r"^(news|10-Q|10-K): (.+)$", re.MULTILINE)
 _SIGNAL = re.compile(r"^(\S+) \| (BUY|SELL|HOLD) \| ", re.MULTILINE)
-_MOVE = re.compile(r"^- \d+ sessions?: (?:([+-]\d+\.\d+) %|unknown)$", re.MULTILINE)
-_DECISION = re.compile(
+MOVE = re.compile(r"^- (\d+) sessions?: (?:([+-]\d+\.\d+) %|unknown)$", re.MULTILINE)
+DECISION = re.compile(
     r"^(\d{4}-\d\d-\d\d) \| (BUY|SELL|HOLD|FLAT) \| .*? \| price since (?:([+-]\d+\.\d+) %|unknown) \|",
     re.MULTILINE,
 )
@@ -237,7 +237,7 @@ def _outcomes(page: Page) -> float:
     )
     total = 0.0
     for item in found[-RULE.outcomes :]:
-        match = _REWARD.search(item.text)
+        match = REWARD.search(item.text)
         if match:
             reward, side = float(match.group(2)), {"BUY": 1, "SELL": -1}.get(match.group(1), 0)
             total += RULE.outcome_weight * side * ((reward > 0) - (reward < 0))
@@ -245,8 +245,8 @@ def _outcomes(page: Page) -> float:
 
 
 def _read_day(text: str, page: Page) -> None:
-    session, ticker = _SESSION.search(text), _TICKER.search(text)
-    closes, moved = _CLOSES.search(text), _MOVED.search(text)
+    session, ticker = SESSION.search(text), TICKER.search(text)
+    closes, moved = _CLOSES.search(text), MOVED.search(text)
     if session:
         page.session = _day(session.group(1))
     if ticker:
@@ -255,18 +255,18 @@ def _read_day(text: str, page: Page) -> None:
         page.closes = tuple(_numbers(closes.group(1)))
     if moved:
         page.outcome = float(moved.group(1)) / 100
-    page.moves = tuple(_share(given) for given in _MOVE.findall(text)) or page.moves
+    page.moves = tuple(_share(given) for _, given in MOVE.findall(text)) or page.moves
 
 
 def _read_items(text: str, page: Page, seen: set[str]) -> None:
-    sections = _SECTION.findall(text)
+    sections = SECTION.findall(text)
     for name, body in sections:
         if name in _SIGNAL_SECTIONS:
             page.signals.update(_SIGNAL.findall(body))
         if name == "DECISIONS":
-            told = _DECISION.findall(body)
+            told = DECISION.findall(body)
             page.decisions = [Past(day, action, _share(since)) for day, action, since in told]
-        for line in _ITEM.findall(body):
+        for line in ITEM.findall(body):
             item = _item(line)
             # The same document may be cut to another length elsewhere.
             keys = {item.text[:_SAME_CHARS], item.label} - {""}

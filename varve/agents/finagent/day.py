@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
@@ -77,13 +78,9 @@ class Day:
 
 
 class DayStage(Generic[R]):
-    """Base of a FinAgent's stages: one prompt file of the stage's name, one form.
-
-    ``part`` is the switch that turns it off; None for what every day has.
-    """
+    """Base of a FinAgent's stages: one prompt file of the stage's name, one form."""
 
     name: ClassVar[str]
-    part: ClassVar[Part | None] = None
 
     def __init__(
         self,
@@ -95,15 +92,6 @@ class DayStage(Generic[R]):
     ) -> None:
         self.agent, self.config = agent, agent.config
         self._stage = Stage(self.name, form, labels, questions, budget)
-
-    def run(self, day: Day) -> None:
-        """Do the stage's work where it is switched on."""
-        if self.part is None or self.config.has(self.part):
-            self.work(day)
-
-    def work(self, day: Day) -> None:
-        """Ask and keep what is answered."""
-        raise NotImplementedError
 
     def ask(
         self,
@@ -147,3 +135,18 @@ class DayStage(Generic[R]):
 
     def _text(self, day: Day, **values: object) -> str:
         return self.agent.prompts.render(self.name, **day.market, **values)
+
+
+class DayPart(DayStage[R], ABC):
+    """A stage that the switch ``part`` turns off."""
+
+    part: ClassVar[Part]
+
+    def run(self, day: Day) -> None:
+        """Do the stage's work where it is switched on."""
+        if self.config.has(self.part):
+            self.work(day)
+
+    @abstractmethod
+    def work(self, day: Day) -> None:
+        """Ask and keep what is answered."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from varve.agents.finagent.config import Part
-from varve.agents.finagent.day import Day, DayStage
+from varve.agents.finagent.day import Day, DayPart
 from varve.agents.prompting import labels_of, percent
 from varve.finllm.forms import Choice, Each, Filled, Form, Label, Text
 from varve.finllm.untrusted import section
@@ -26,12 +26,12 @@ MAX_SUMMARY_TOKENS = 200
 MAX_QUERY_TOKENS = 60
 
 
-class Intelligence(DayStage[Filled]):
+class Intelligence(DayPart[Filled]):
     """Each new piece of news in a few words with its horizon and sentiment, all of it together, and what
     to look up."""
 
     name: ClassVar[str] = "intelligence"
-    part: ClassVar[Part | None] = "intelligence"
+    part: ClassVar[Part] = "intelligence"
 
     def __init__(self, agent: FinAgent) -> None:
         config = agent.config
@@ -107,11 +107,11 @@ class Intelligence(DayStage[Filled]):
                 day.today.append(f"{line} ({entry['horizon']}-term, {entry['sentiment']})")
 
 
-class PastIntelligence(DayStage[Filled]):
+class PastIntelligence(DayPart[Filled]):
     """What earlier intelligence says to today's, found by one query per horizon."""
 
     name: ClassVar[str] = "past_intelligence"
-    part: ClassVar[Part | None] = "intelligence"
+    part: ClassVar[Part] = "intelligence"
 
     def __init__(self, agent: FinAgent) -> None:
         text = Text("What of it still matters for the price, and which way.", MAX_SUMMARY_TOKENS)

@@ -15,7 +15,7 @@ import numpy as np
 
 from varve.agents.finagent.charts import kline_chart, kline_table, trading_chart, trading_table
 from varve.agents.finagent.config import MOVES_SESSIONS, Part
-from varve.agents.finagent.day import Chart, Day, DayStage, Reflection
+from varve.agents.finagent.day import Chart, Day, DayPart, Reflection
 from varve.agents.prompting import cleaned, percent, position_text
 from varve.clock import iso
 from varve.finllm.forms import Filled, Form, Text
@@ -47,11 +47,11 @@ class Made:
     outcome: Outcome | None = None
 
 
-class LowReflection(DayStage[Filled]):
+class LowReflection(DayPart[Filled]):
     """Why the price moved over the last sessions, from the K-line chart and the intelligence."""
 
     name: ClassVar[str] = LOW
-    part: ClassVar[Part | None] = LOW
+    part: ClassVar[Part] = LOW
 
     def __init__(self, agent: FinAgent) -> None:
         short, medium, long = MOVES_SESSIONS
@@ -101,11 +101,11 @@ class LowReflection(DayStage[Filled]):
         day.low = self.agent.last_low = Reflection(memory_id, text, like)
 
 
-class HighReflection(DayStage[Filled]):
+class HighReflection(DayPart[Filled]):
     """What of the last decisions was right, what was missed, what to correct, from the trading chart."""
 
     name: ClassVar[str] = HIGH
-    part: ClassVar[Part | None] = HIGH
+    part: ClassVar[Part] = HIGH
 
     def __init__(self, agent: FinAgent) -> None:
         form = Form(

@@ -15,7 +15,6 @@ What each is taught to answer, all of it from what its prompt shows:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -30,6 +29,7 @@ from varve.finllm.nano.view import (
     judged,
 )
 from varve.finllm.nano.wording import Tone
+from varve.finllm.reading import DECISION, ITEM, MOVE, TICKER
 
 STAGES = ("summarise_news", "summarise_past", "explain_moves", "review_decisions", "rate_importance")
 IMPORTANCES = ("trivial", "low", "medium", "high", "vital")
@@ -38,13 +38,6 @@ MAX_LINES, MAX_NEWS = 8, 6
 SUMMARY_WORDS = 6
 GO_ON, WAIT = "Go on.", "Wait for more evidence."
 
-_TICKER = re.compile(r"^Ticker: (.+)", re.MULTILINE)
-_LINE = re.compile(r"^([MN]\d+|-) \| \d{4}-\d\d-\d\d \| (\S+) \| (.+)$", re.MULTILINE)
-_MOVE = re.compile(r"^- (\d+) sessions?: (?:([+-]\d+\.\d+) %|unknown)$", re.MULTILINE)
-_DECISION = re.compile(
-    r"^\d{4}-\d\d-\d\d \| (BUY|SELL|HOLD|FLAT) \| .*? \| price since (?:([+-]\d+\.\d+) %|unknown) \|",
-    re.MULTILINE,
-)
 _SENTIMENT = {"good": "positive", "bad": "negative"}
 _STEP = {"positive": 1, "negative": -1}
 _REPORTS = ("10-Q", "10-K")
@@ -75,21 +68,21 @@ class StageView:
 
 def read_stage(name: str, text: str) -> StageView | None:
     """The view of a stage's question; None where it does not say what it is about."""
-    ticker = _TICKER.search(text)
+    ticker = TICKER.search(text)
     if ticker is None:
         return None
     found = _judged_lines(text) if name in ("summarise_past", "explain_moves") else _told_lines(text)
     if name == "review_decisions":
         found = []
     most = MAX_NEWS if name == "summarise_news" else MAX_LINES
-    moves = _MOVE.findall(text) if name == "explain_moves" else []
-    made = _DECISION.findall(text) if name == "review_decisions" else []
+    moves = MOVE.findall(text) if name == "explain_moves" else []
+    made = DECISION.findall(text) if name == "review_decisions" else []
     return StageView(
         name,
         ticker.group(1),
         tuple(found[-most:]),
         tuple((int(n), _number(move)) for n, move in moves),
-        tuple((action, _number(since)) for action, since in made[-MAX_LINES:]),
+        tuple((action, _number(since)) for _, action, since in made[-MAX_LINES:]),
         max(0, len(found) - most) + max(0, len(made) - MAX_LINES),
     )
 
@@ -98,14 +91,14 @@ def _told_lines(text: str) -> list[Line]:
     """News and filings in their words, the newest last."""
     return [
         Line(label, kind, filing_text(words) if kind in _REPORTS else words[:MAX_LINE_CHARACTERS])
-        for label, kind, words in _LINE.findall(text)
+        for label, _, kind, words in ITEM.findall(text)
     ]
 
 
 def _judged_lines(text: str) -> list[Line]:
     """Sentiments of intelligence, the best match of each horizon last, for where not all can be shown."""
     by_horizon: dict[str, list[Line]] = {"long": [], "medium": [], "short": []}
-    for label, _, words in _LINE.findall(text):
+    for label, _, _, words in ITEM.findall(text):
         told = judged(words)
         if told is not None:
             horizon, sentiment = told

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
+from varve.finllm.reading import MOVED, REWARD, SECTION, SESSION, TICKER
+
 MAX_LINES = {"news": 6, "memory": 8, "own": 3, "answer": 10}
 MAX_LINE_CHARACTERS, MAX_FILING_CHARACTERS = 150, 110
 FRESH_DAYS = {"news": 11, "10-Q": 45, "10-K": 45}
@@ -22,16 +24,11 @@ STEEP_PERCENT = 6.0
 HIGH_VOLATILITY = 0.03
 """Standard deviation of daily returns from which volatility is called high."""
 
-_SECTION = re.compile(r"^<<<([A-Z0-9_]+)\n(.*?)^\1>>>$", re.DOTALL | re.MULTILINE)
 _ITEM = re.compile(r"^(M\d+) \| (\d{4}-\d\d-\d\d) \| (\S+) \| (.+)$", re.MULTILINE)
 _ANY_ITEM = re.compile(r"^(?:M\d+|-) \| \d{4}-\d\d-\d\d \| ", re.MULTILINE)
-_SESSION = re.compile(r"^Session: (\d{4}-\d\d-\d\d)", re.MULTILINE)
-_TICKER = re.compile(r"^Ticker: (\S+)", re.MULTILINE)
 _POSITION = re.compile(r"^Position: (flat|long|short)", re.MULTILINE)
 _CHANGE = re.compile(r"(\d+) sessions ([+-]\d+\.\d+) %")
 _CHANGES = re.compile(r"^Changes: (.+)$", re.MULTILINE)
-_MOVED = re.compile(r"^Outcome: .* moved ([+-]\d+\.\d+) %", re.MULTILINE)
-_REWARD = re.compile(r": (BUY|SELL|HOLD|FLAT) was followed by .* reward ([+-]\d+\.\d+) %")
 _DECIDED = re.compile(r"decided (BUY|SELL|HOLD|FLAT) at")
 _LESSON = re.compile(r"the price moved ([+-]\d+\.\d+) %")
 _INDICATOR = re.compile(r"^(\w+)\((\d+)\) = ([-+.\de]+)")
@@ -133,12 +130,12 @@ def answer_text(view: View) -> str:
 
 def read_view(texts: Sequence[tuple[str, str]]) -> View | None:
     """The view of a conversation of ``(role, text)``; None where it holds no day that can be read."""
-    days = [text for role, text in texts if role == "user" and _TICKER.search(text)]
+    days = [text for role, text in texts if role == "user" and TICKER.search(text)]
     if not days:
         return None
     day = days[-1]
-    ticker, position = _TICKER.search(day), _POSITION.search(day)
-    changes, moved, before = _CHANGES.search(day), _MOVED.search(day), _BEFORE.search(day)
+    ticker, position = TICKER.search(day), _POSITION.search(day)
+    changes, moved, before = _CHANGES.search(day), MOVED.search(day), _BEFORE.search(day)
     view = replace(
         read_rules(texts),
         ticker=ticker.group(1) if ticker else "",
@@ -176,7 +173,7 @@ def without_last(view: View) -> View | None:
 def _with_day_lines(view: View, day: str, session: date | None, seen: set[str]) -> View:
     found: dict[str, list[Line]] = {"news": [], "memory": [], "own": []}
     lines = 0
-    for name, body in sorted(_SECTION.findall(day), key=lambda one: one[0] not in NEWS_SECTIONS):
+    for name, body in sorted(SECTION.findall(day), key=lambda one: one[0] not in NEWS_SECTIONS):
         lines += len(_ANY_ITEM.findall(body))
         for line in _lines(body, session, seen):
             part = "news" if name in NEWS_SECTIONS else "own" if line.kind in OWN_KINDS else "memory"
@@ -192,7 +189,7 @@ def _with_day_lines(view: View, day: str, session: date | None, seen: set[str]) 
 
 
 def _answered(view: View, text: str, session: date | None, seen: set[str]) -> View:
-    bodies = [body for _, body in _SECTION.findall(text)]
+    bodies = [body for _, body in SECTION.findall(text)]
     found = tuple(line for body in bodies for line in _lines(body, session, seen))
     kept = (*view.answer, *found)[-MAX_LINES["answer"] :]
     note = view.note
@@ -245,7 +242,7 @@ def judged(text: str) -> tuple[str, str] | None:
 def _shown(kind: str, text: str) -> str:
     if kind == REFLECTION:
         return "made"
-    reward, decided, lesson = _REWARD.search(text), _DECIDED.search(text), _LESSON.search(text)
+    reward, decided, lesson = REWARD.search(text), _DECIDED.search(text), _LESSON.search(text)
     if kind == "outcome" and reward:
         return outcome_text(reward.group(1), float(reward.group(2)))
     if kind == "rationale" and decided:
@@ -272,7 +269,7 @@ def lesson_text(percent: float) -> str:
 
 
 def _session(day: str) -> date | None:
-    match = _SESSION.search(day)
+    match = SESSION.search(day)
     try:
         return date.fromisoformat(match.group(1)) if match else None
     except ValueError:
