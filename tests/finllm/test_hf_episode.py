@@ -7,6 +7,7 @@ from datetime import date
 import pytest
 
 from tests.finllm.tiny_models import write_tiny_llm
+from varve.backtests.day_stages import abstentions
 from varve.backtests.run import prepare, run_backtest, simulate
 from varve.backtests.settings import RunConfig
 from varve.backtests.table import table_rows
@@ -71,3 +72,4 @@ def test_abstentions_are_counted_in_table_and_report(tmp_path, varve_home):
     assert metrics["columns"][0]["metrics"]["abstentions"] == 4
     assert ["abstentions", "4", "–", "–", "–"] in table_rows(metrics)[1]
     assert "4 decisions, 4 abstentions, 0 failures" in (result.path / "report.html").read_text()
+    assert abstentions({"decide": "score"}, []) == {}  # a strategy asks no model, so it cannot abstain

@@ -103,8 +103,8 @@ def stage_figures(steps: Sequence[Row], calls: Sequence[Row]) -> dict[str, Any]:
 
 
 def abstentions(config: Row, calls: Sequence[Row]) -> dict[str, int]:
-    """How many decisions a model that weighs actions left to a setting; nothing of any other model."""
-    if config.get("decide") != "score":
+    """How many decisions a model that weighs actions left to a setting; nothing of any other run."""
+    if config.get("decide") != "score" or not calls:
         return {}
     made = (one for call in calls for one in call["reply"]["tool_calls"])
     return {"abstentions": sum(bool(one["args"].get("abstained")) for one in made)}
