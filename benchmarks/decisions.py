@@ -13,9 +13,9 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
-from varve.backtests.journal import Journal
-from varve.backtests.run import Prepared, prepare, steps_of
-from varve.backtests.settings import RunConfig
+from varve.backtests.config import RunConfig
+from varve.backtests.record.journal import Journal
+from varve.backtests.runner import Prepared, prepare, steps_of
 from varve.types import Trace
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.machine import describe
 from varve.clock import stopwatch
 from varve.errors import VarveError
-from varve.memory.embedders import Embedder, get_embedder
+from varve.memory.embed.base import Embedder, get_embedder
 
 PAIRS = Path(__file__).with_name("paraphrases.tsv")
 SPECS = ("hashing", "minilm")

@@ -10,9 +10,9 @@ from datetime import date
 from pathlib import Path
 from statistics import median
 
-from varve.backtests.journal import Journal
-from varve.backtests.run import prepare, simulate
-from varve.backtests.settings import RunConfig
+from varve.backtests.config import RunConfig
+from varve.backtests.record.journal import Journal
+from varve.backtests.runner import prepare, simulate
 
 REPEATS = 3
 YEAR = {"ticker": "TSLA", "start": "2024-01-02", "end": "2024-12-31", "warmup_start": "2023-07-03"}
@@ -21,13 +21,13 @@ YEAR = {"ticker": "TSLA", "start": "2024-01-02", "end": "2024-12-31", "warmup_st
 IMPORTS = "import vectorbt, chromadb"
 HELP = """
 import sys
-from varve.backtests import cli
+from varve.cli import app as cli
 sys.argv = ["backtest", "--help"]
 cli.main()
 """
 WARM_RUN = """
 import json, sys
-from varve.backtests import cli
+from varve.cli import app as cli
 sys.argv = ["backtest", "run", "--agent", "finmem", *json.loads(sys.argv[1])]
 cli.main()
 assert "torch" not in sys.modules
@@ -65,7 +65,7 @@ def _journal_ms(folder: Path) -> float:
 
 def _warm_run(home: Path) -> tuple[float, float]:
     """CPU seconds of importing vectorbt and chromadb, and of a one-year run with a warm reply cache."""
-    from varve.finllm.fake import FakeModelServer
+    from varve.testing.model_server import FakeModelServer
 
     with FakeModelServer() as server:
         arguments = ["--ticker", YEAR["ticker"], "--start", YEAR["start"], "--end", YEAR["end"]]

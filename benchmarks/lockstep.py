@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe
-from varve.backtests.run import Prepared, prepare, simulate
-from varve.backtests.settings import RunConfig
+from varve.backtests.config import RunConfig
+from varve.backtests.runner import Prepared, prepare, simulate
 from varve.config import canonical_json
-from varve.finllm.engine import Counters
-from varve.finllm.lockstep import in_step
+from varve.finllm.engine.lockstep import in_step
+from varve.finllm.engine.queue import Counters
 
 SHAPE = {"hidden_size": 640, "num_hidden_layers": 10, "num_attention_heads": 10,
          "num_key_value_heads": 2, "head_dim": 64, "intermediate_size": 1728,

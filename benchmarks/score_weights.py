@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.machine import describe
 from varve.agents.finmem.prompting import query_text
 from varve.errors import VarveError
-from varve.finllm.lexicon import sentiment
+from varve.finllm.scripted.lexicon import sentiment
 from varve.market.calendars import get_calendar
 from varve.market.data import MarketData
 from varve.market.observation import Observation

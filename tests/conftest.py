@@ -41,7 +41,7 @@ def varve_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def _scripted_unless_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that name no model are decided by the scripted stand-in: quick, and the same on any machine."""
-    from varve.backtests import settings
+    from varve.backtests import config as settings
 
     monkeypatch.setattr(settings, "NANO_READS", ())
 
@@ -52,7 +52,7 @@ def backtest(
 ) -> Callable[..., tuple[int, str, str]]:
     """Runs the command in this process; gives exit code, standard output and standard error."""
 
-    from varve.backtests import cli
+    from varve.cli import app as cli
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["backtest", *map(str, arguments)])

@@ -24,13 +24,14 @@ import chromadb  # noqa: F401
 import matplotlib.pyplot  # noqa: F401
 import vectorbt  # noqa: F401
 
-from varve.backtests import derive, report  # noqa: F401
-from varve.backtests.record import RunFolder
-from varve.backtests.replay import recorded_steps, replay_run, resume_run
-from varve.backtests.run import prepare, run_backtest, simulate
-from varve.backtests.settings import RunConfig
+from varve.backtests import derive  # noqa: F401
+from varve.backtests.config import RunConfig
+from varve.backtests.integrity.replay import recorded_steps, replay_run, resume_run
+from varve.backtests.record.folder import RunFolder
+from varve.backtests.report import page as report  # noqa: F401
+from varve.backtests.runner import prepare, run_backtest, simulate
 from varve.config import canonical_json
-from varve.memory.store import ChromaStore
+from varve.memory.disk.chroma import ChromaStore
 
 
 def killed_run(config: RunConfig, kill_at: int) -> dict[str, Any]:

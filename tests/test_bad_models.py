@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 
-from varve.finllm.fake import FakeModelServer
+from varve.testing.model_server import FakeModelServer
 
 WINDOW = ("--start", "2023-03-01", "--end", "2023-03-31", "--warmup-start", "2023-02-15")
 
@@ -39,7 +39,7 @@ def journal(folder, sql):
 @pytest.fixture(autouse=True)
 def _a_key_and_no_patience(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-of-the-test")
-    monkeypatch.setattr("varve.finllm.session.time.sleep", lambda seconds: None, raising=False)
+    monkeypatch.setattr("varve.finllm.chat.session.time.sleep", lambda seconds: None, raising=False)
 
 
 def test_a_well_behaved_server_runs_to_a_report(backtest, varve_home):

@@ -5,10 +5,10 @@ from datetime import date
 
 import pytest
 
-from varve.backtests.record import RunFolder
-from varve.backtests.run import run_backtest
-from varve.backtests.settings import RunConfig
-from varve.finllm.scripted import ScriptedModel
+from varve.backtests.config import RunConfig
+from varve.backtests.record.folder import RunFolder
+from varve.backtests.runner import run_backtest
+from varve.finllm.scripted.chat_model import ScriptedModel
 
 WINDOW = ["--ticker", "TSLA", "--start", "2023-03-01", "--end", "2023-03-08", "--warmup-start", "2023-02-16"]
 STAGES = ["intelligence", "past_intelligence", "low_reflection", "high_reflection", "decide"]

@@ -8,15 +8,15 @@ from datetime import date
 from tests.agents.finagent_day import StagedModel
 from tests.helpers import prepared
 from varve.agents.finagent.charts import kline_chart
-from varve.backtests.journal import Journal
-from varve.backtests.run import run_backtest, simulate
-from varve.backtests.settings import RunConfig
-from varve.finllm import fake
-from varve.finllm.source import image_name
+from varve.backtests.config import RunConfig
+from varve.backtests.record.journal import Journal
+from varve.backtests.runner import run_backtest, simulate
+from varve.finllm.chat.reply_source import image_name
 from varve.market.calendars import get_calendar
 from varve.market.data import MarketData
 from varve.market.perturb import scramble_after
 from varve.market.worlds import sample_world
+from varve.testing import model_server as fake
 
 SHORT = {
     "agent": "finagent", "ticker": "TSLA", "data": "sample", "warmup_start": date(2023, 2, 27),

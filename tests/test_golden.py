@@ -15,12 +15,12 @@ import pytest
 
 from tests.helpers import prepared
 from varve.backtests.derive import derive_tables
-from varve.backtests.inputs import write_inputs
-from varve.backtests.journal import Journal
-from varve.backtests.metrics import compute_metrics
-from varve.backtests.record import RunFolder
-from varve.backtests.run import _manifest, steps_of
-from varve.backtests.table import table_rows
+from varve.backtests.record.folder import RunFolder
+from varve.backtests.record.inputs import write_inputs
+from varve.backtests.record.journal import Journal
+from varve.backtests.report.metric_rows import table_rows
+from varve.backtests.results.metrics import compute_metrics
+from varve.backtests.runner import _manifest, steps_of
 from varve.clock import wall_clock
 from varve.config import canonical_json
 from varve.market.calendars import get_calendar
@@ -144,8 +144,8 @@ class Absent:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Absent())
 from pathlib import Path
-from varve.backtests.record import RunFolder
-from varve.backtests.replay import replay_run
+from varve.backtests.record.folder import RunFolder
+from varve.backtests.integrity.replay import replay_run
 for path in sys.argv[1:]:
     print(path, replay_run(RunFolder(Path(path))).digest)
 assert not {"torch", "transformers"} & set(sys.modules)

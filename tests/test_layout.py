@@ -32,7 +32,7 @@ def test_exported_names_exist_and_stand_once(module):
 def test_help_imports_nothing_heavy():
     code = (
         "import sys\n"
-        "from varve.backtests import cli\n"
+        "from varve.cli import app as cli\n"
         "try:\n    cli.app(args=['--help'])\n"
         "except SystemExit:\n    pass\n"
         "print('LOADED', sorted(set(m.split('.')[0] for m in sys.modules)))"

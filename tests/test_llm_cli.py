@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from varve.finllm.fake import FakeModelServer
+from varve.testing.model_server import FakeModelServer
 
 CSV = "date,close\n" + "".join(f"2023-12-{day:02d},{100 + day}\n" for day in (20, 21, 22, 26, 27, 28, 29))
 
@@ -122,8 +122,8 @@ def test_bench_says_what_it_needs(backtest, options, words):
 
 def test_a_shape_too_big_is_refused_before_it_is_made(monkeypatch):
     from varve.errors import ModelError
-    from varve.finllm import engine_load
-    from varve.finllm.random_model import make_random, parameters_of
+    from varve.finllm.engine import load as engine_load
+    from varve.finllm.engine.random_weights import make_random, parameters_of
 
     monkeypatch.setattr(engine_load, "free_bytes", lambda device: 2**30)
     assert parameters_of("8b") == 8_190_735_360

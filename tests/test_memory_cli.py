@@ -6,10 +6,10 @@ from datetime import date
 
 import pytest
 
-from varve.backtests.memory_record import remembered, told_of_run, until
-from varve.backtests.record import RunFolder
-from varve.backtests.run import run_backtest
-from varve.backtests.settings import RunConfig
+from varve.backtests.config import RunConfig
+from varve.backtests.record.folder import RunFolder
+from varve.backtests.record.memories import remembered, told_of_run, until
+from varve.backtests.runner import run_backtest
 from varve.memory import LayeredMemory, MemoryConfig, get_embedder
 
 CONFIG = RunConfig.build(agent="finmem", llm="scripted", ticker="TSLA", start="2023-03-01", end="2023-04-14")
@@ -187,7 +187,7 @@ def test_a_run_without_a_memory_says_so(backtest, varve_home):
 
 
 def test_a_run_that_is_being_written_is_not_rebuilt(backtest, run):
-    from varve.backtests.recorded import sole_writer
+    from varve.backtests.simulate.from_record import sole_writer
 
     with sole_writer(run):
         code, _, err = backtest("memory", "rebuild", "latest")

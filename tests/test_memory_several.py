@@ -5,11 +5,11 @@ from datetime import date
 import pytest
 from pydantic import Field
 
-from varve.backtests.memory_record import remembered, told_of_run
-from varve.backtests.memory_start import import_snapshot
-from varve.backtests.record import RunFolder
-from varve.backtests.run import find_trader, run_backtest
-from varve.backtests.settings import RunConfig
+from varve.backtests.config import RunConfig
+from varve.backtests.record.folder import RunFolder
+from varve.backtests.record.memories import remembered, told_of_run
+from varve.backtests.runner import find_trader, run_backtest
+from varve.backtests.simulate.starting_memory import import_snapshot
 from varve.config import FrozenConfig
 from varve.memory import (
     LabelledQuery,
@@ -85,7 +85,7 @@ class TwoMemories(Trader):
 
 def register(patch):
     patch.setattr(
-        "varve.backtests.run.find_trader",
+        "varve.backtests.runner.find_trader",
         lambda name: TwoMemories if name == TwoMemories.name else find_trader(name),
     )
 

@@ -6,16 +6,16 @@ from datetime import date
 
 import pytest
 
-from varve.backtests.audit import audit_run
-from varve.backtests.memory_commands import export
-from varve.backtests.memory_record import remembered, told_of_run
-from varve.backtests.record import RunFolder, find_run
-from varve.backtests.recorded import unfinished_run
-from varve.backtests.replay import replay_run, resume_run
-from varve.backtests.run import prepare, run_backtest
-from varve.backtests.settings import RunConfig
+from varve.backtests.config import RunConfig
+from varve.backtests.integrity.audit import audit_run
+from varve.backtests.integrity.replay import replay_run, resume_run
+from varve.backtests.record.folder import RunFolder, find_run
+from varve.backtests.record.memories import remembered, told_of_run
+from varve.backtests.runner import prepare, run_backtest
+from varve.backtests.simulate.from_record import unfinished_run
+from varve.cli.memory import export
 from varve.errors import BadFileError, IntegrityError, SettingError, UsageError
-from varve.memory.snapshot import read_snapshot
+from varve.memory.disk.snapshot import read_snapshot
 
 WARM = RunConfig.build(agent="finmem", llm="scripted", ticker="TSLA", start="2023-03-01", end="2023-03-31")
 NEXT = {"agent": "finmem", "ticker": "TSLA", "start": "2023-04-10", "end": "2023-04-28"}

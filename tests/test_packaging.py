@@ -38,7 +38,7 @@ def test_the_wheel_holds_the_package_and_its_files_and_nothing_else(wheel):
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"varve"}
     for needed in (
-        "varve/py.typed", "varve/market/worlds/patterns.toml", "varve/memory/synonyms.txt",
+        "varve/py.typed", "varve/market/worlds/patterns.toml", "varve/memory/embed/synonyms.txt",
         "varve/backtests/templates/report.html.j2", "varve/agents/finmem/prompts/system.j2",
     ):  # fmt: skip
         assert needed in names
@@ -67,7 +67,7 @@ def test_the_wheel_runs_outside_the_checkout(wheel, tmp_path):
     # Ahead of the checkout on the path, so that nothing of the checkout is imported.
     code = (
         "import sys; import varve; assert 'site' in varve.__file__, varve.__file__\n"
-        "from varve.backtests.cli import main; main()"
+        "from varve.cli.app import main; main()"
     )
     home = {"PYTHONPATH": str(site), "VARVE_HOME": str(tmp_path / "home")}
     arguments = ["run", "--agent", "finmem", *WINDOW, "--json"]
@@ -84,7 +84,7 @@ def test_an_agent_of_another_package_is_found_listed_and_run(tmp_path):
         "--target", str(site), str(plugin), cwd=tmp_path,
     )  # fmt: skip
     home = {"PYTHONPATH": str(site), "VARVE_HOME": str(tmp_path / "home")}
-    backtest = [sys.executable, "-m", "varve.backtests.cli"]
+    backtest = [sys.executable, "-m", "varve.cli.app"]
     listed = call(*backtest, "list", "agents", cwd=tmp_path, **home).stdout
     assert "contrarian       Buys after a fall" in listed
     assert "gazette          Reads the news into memory" in listed

@@ -10,13 +10,13 @@ from datetime import date
 
 import pytest
 
-from varve.backtests.record import RunFolder
-from varve.backtests.replay import replay_run
-from varve.backtests.run import run_backtest
-from varve.backtests.settings import RunConfig
-from varve.backtests.step_check import first_difference
+from varve.backtests.config import RunConfig
+from varve.backtests.integrity.replay import replay_run
+from varve.backtests.record.differences import first_difference
+from varve.backtests.record.folder import RunFolder
+from varve.backtests.runner import run_backtest
 from varve.errors import BadFileError, IntegrityError
-from varve.finllm.fake import FakeModelServer
+from varve.testing.model_server import FakeModelServer
 
 WINDOW = {"start": date(2023, 3, 1), "end": date(2023, 3, 24), "warmup_start": date(2023, 2, 10)}
 
@@ -149,7 +149,7 @@ def test_a_replay_needs_neither_torch_nor_chromadb(finished):
         "        if name.split('.')[0] in absent: raise ModuleNotFoundError(name)\n"
         "sys.meta_path.insert(0, Absent())\n"
         "sys.argv = ['backtest', 'replay', sys.argv[1]]\n"
-        "from varve.backtests import cli\n"
+        "from varve.cli import app as cli\n"
         "cli.main()\n"
     )
     done = subprocess.run(

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from varve.backtests.record import RunFolder
-from varve.backtests.recorded import sole_writer, unfinished_run
-from varve.backtests.replay import replay_run, resume_run
-from varve.backtests.run import run_backtest
-from varve.backtests.settings import RunConfig
+from varve.backtests.config import RunConfig
+from varve.backtests.integrity.replay import replay_run, resume_run
+from varve.backtests.record.folder import RunFolder
+from varve.backtests.runner import run_backtest
+from varve.backtests.simulate.from_record import sole_writer, unfinished_run
 from varve.errors import IntegrityError, ModelTransportError, UsageError
-from varve.finllm.fake import FakeModelServer
+from varve.testing.model_server import FakeModelServer
 
 SETTINGS = {
     "agent": "finmem",
@@ -115,7 +115,7 @@ def test_an_interrupted_run_is_offered_and_resumed(backtest, varve_home, whole):
 
 def test_a_server_that_comes_back(varve_home, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "none")
-    monkeypatch.setattr("varve.finllm.session.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("varve.finllm.chat.session.time.sleep", lambda seconds: None)
     with FakeModelServer(["ok"] * 20 + ["500"] * 5 + ["ok"]) as server:
         config = CONFIG.model_copy(update={"llm": f"openai:fake@{server.base_url}"})
         with pytest.raises(ModelTransportError):
@@ -196,7 +196,7 @@ def test_a_clock_that_jumps_backwards_changes_nothing_but_its_stamps(stopped, wh
 def test_a_full_disk_stops_the_run_and_room_lets_it_go_on(tmp_path, whole):
     script = (
         "import json, resource, signal, sys\n"
-        "from varve.backtests import run\nfrom varve.backtests.settings import RunConfig\n"
+        "from varve.backtests import runner as run\nfrom varve.backtests.config import RunConfig\n"
         "def begun(prepared, folder):\n"
         "    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))\n"

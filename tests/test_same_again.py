@@ -25,7 +25,7 @@ def digest(home, *options, hash_seed="0"):
     """The run digest of a run in a process and a home of its own."""
     environment = {**os.environ, "VARVE_HOME": str(home), "PYTHONHASHSEED": hash_seed}
     subprocess.run(
-        [sys.executable, "-m", "varve.backtests.cli", *RUN, *options],
+        [sys.executable, "-m", "varve.cli.app", *RUN, *options],
         env=environment, check=True, capture_output=True, text=True,
     )  # fmt: skip
     (run,) = (home / "runs").iterdir()

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from varve.backtests.entrants import names
-from varve.backtests.sweep import run_sweep
-from varve.backtests.sweep_file import read_sweep
+from varve.backtests.studies.compare.entrants import names
+from varve.backtests.sweeps.plan import read_sweep
+from varve.backtests.sweeps.threads import run_sweep
 from varve.errors import BadFileError, SettingError, UsageError
-from varve.finllm import fake
+from varve.testing import model_server as fake
 
 
 def written(tmp_path, text, name="sweep.toml"):

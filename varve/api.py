@@ -10,17 +10,17 @@ from varve.agents.check import check_agent
 from varve.agents.prompting import Page, Prompts, labels_of, market_values, trading_values
 from varve.agents.stage import Budget, Stage
 from varve.agents.tools import DayTools
-from varve.backtests.run import run_backtest
-from varve.backtests.settings import RunConfig
+from varve.backtests.config import RunConfig
+from varve.backtests.runner import run_backtest
 from varve.config import FrozenConfig
 from varve.errors import DataError, IntegrityError, ModelError, UsageError, VarveError
-from varve.finllm.forms import Choice, DecideForm, Each, Form, Label, Text
-from varve.finllm.untrusted import section
+from varve.finllm.replies.forms import Choice, DecideForm, Each, Form, Label, Text
+from varve.finllm.replies.untrusted import section
 from varve.market import BarSeries, InstrumentData, MarketData, MarketView, Observation, Provenance
-from varve.memory.check import Memory, check_memory
+from varve.memory.conformance import Memory, check_memory
 from varve.memory.flat import FlatWindow
 from varve.memory.labels import Labelled, LabelledQuery
-from varve.memory.records import citation, of_citation
+from varve.memory.state.records import citation, of_citation
 from varve.strategies.base import Lesson, RunContext, Trader
 from varve.strategies.check import check_strategy
 from varve.strategies.signals import Reading, Signal, SignalTrader

@@ -22,7 +22,7 @@ from tests.agents.finmem_day import (
 from varve.agents.finagent.reflections import Made, readable_from
 from varve.clock import parse_iso
 from varve.errors import SettingError
-from varve.finllm.vision import ImageRefusedError
+from varve.finllm.chat.images import ImageRefusedError
 from varve.types import Action, Document, FailureReason
 
 DOCS = [document(i, f"Acme news number {i}") for i in range(20, 40)]

@@ -5,14 +5,14 @@ from langchain_core.messages import AIMessage
 
 from tests.agents.finmem_day import added, begun, call, decide, document, market, observe, texts
 from varve.agents.importance import POINTS, ImportanceJudge
-from varve.backtests.journal import Journal
-from varve.backtests.memory_record import remembered, told_of_run
-from varve.backtests.record import RunFolder
-from varve.backtests.run import run_backtest
-from varve.backtests.settings import RunConfig
+from varve.backtests.config import RunConfig
+from varve.backtests.record.folder import RunFolder
+from varve.backtests.record.journal import Journal
+from varve.backtests.record.memories import remembered, told_of_run
+from varve.backtests.runner import run_backtest
 from varve.errors import ModelTransportError
-from varve.finllm.scripted import ScriptedModel
-from varve.finllm.session import ModelSession
+from varve.finllm.chat.session import ModelSession
+from varve.finllm.scripted.chat_model import ScriptedModel
 from varve.memory import NewMemory
 from varve.memory.history import Told, by_month, timeline
 from varve.types import Trace

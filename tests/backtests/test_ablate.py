@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from tests.helpers import prepared
-from varve.backtests.ablate import (
+from varve.backtests.config import RunConfig
+from varve.backtests.record.trials import TrialRegistry
+from varve.backtests.runner import simulate
+from varve.backtests.studies.ablation import (
     FULL,
     VARIANTS,
     Ablation,
@@ -16,11 +19,8 @@ from varve.backtests.ablate import (
     daily_difference,
     verdict,
 )
-from varve.backtests.run import simulate
-from varve.backtests.settings import RunConfig
-from varve.backtests.trials import TrialRegistry
 from varve.errors import SettingError, UsageError
-from varve.memory.config import TIERS
+from varve.memory.state.config import TIERS
 
 
 def short(variant):

@@ -6,14 +6,14 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pytest
 
-from varve.backtests.compare import break_even_bps, compare
-from varve.backtests.compare_table import blocks
-from varve.backtests.compare_words import conclusions
-from varve.backtests.entrants import Entrant, cut
-from varve.backtests.metrics import Track
-from varve.backtests.statistics import holm, pooled_sharpe, sharpe_difference, sharpe_interval
-from varve.backtests.trial_count import TrialCount
-from varve.backtests.trials import Trial
+from varve.backtests.record.trials import Trial
+from varve.backtests.results.metrics import Track
+from varve.backtests.results.sharpe import holm, pooled_sharpe, sharpe_difference, sharpe_interval
+from varve.backtests.results.trial_count import TrialCount
+from varve.backtests.studies.compare.comparison import break_even_bps, compare
+from varve.backtests.studies.compare.entrants import Entrant, cut
+from varve.backtests.studies.compare.sentences import conclusions
+from varve.backtests.studies.compare.table import blocks
 from varve.errors import UsageError
 from varve.types import Action, Fill
 

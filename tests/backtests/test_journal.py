@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from varve.backtests.journal import SCHEMA_VERSION, Journal
-from varve.backtests.simulation import StepRecord
+from varve.backtests.record.journal import SCHEMA_VERSION, Journal
+from varve.backtests.simulate.trading_day import StepRecord
 from varve.errors import IntegrityError, StorageError
 from varve.types import (
     Action,

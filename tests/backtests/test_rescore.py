@@ -8,12 +8,12 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from varve.backtests.record import RunFolder, find_run
-from varve.backtests.rescore import RULES, rescore
-from varve.backtests.rescore_chart import draw_rescored
-from varve.backtests.rescore_words import sentences, signed
-from varve.backtests.run import run_backtest
-from varve.backtests.settings import RunConfig
+from varve.backtests.config import RunConfig
+from varve.backtests.record.folder import RunFolder, find_run
+from varve.backtests.runner import run_backtest
+from varve.backtests.studies.rescore.chart import draw_rescored
+from varve.backtests.studies.rescore.rescore import RULES, rescore
+from varve.backtests.studies.rescore.sentences import sentences, signed
 from varve.errors import BadFileError, UnknownNameError
 from varve.market.worlds import sample_world
 from varve.types import Action
@@ -182,7 +182,7 @@ def test_the_command_prints_the_table_and_keeps_the_page(backtest, varve_home):
 
 def test_rescoring_leaves_the_run_digest(default, tmp_path):
     from varve.backtests.derive import derive
-    from varve.backtests.rescore_page import write_rescored
+    from varve.backtests.studies.rescore.page import write_rescored
 
     shutil.copytree(default.path, tmp_path / "copy")
     folder = RunFolder(tmp_path / "copy")

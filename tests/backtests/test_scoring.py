@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from varve.backtests.scoring import SCORING, carried, finagent_paper, finmem_paper
-from varve.backtests.vectorbt_adapter import return_metrics
+from varve.backtests.results.paper_scores import SCORING, carried, finagent_paper, finmem_paper
+from varve.backtests.results.vectorbt_adapter import return_metrics
 from varve.types import Action
 
 PRINTED = {"TSLA": ("37.40", "0.7239", "32.65"), "AMZN": ("42.33", "1.0834", "17.38")}

@@ -5,8 +5,8 @@ from datetime import date
 import numpy as np
 import pytest
 
-from varve.backtests import settings
-from varve.backtests.settings import RunConfig, resolve_window
+from varve.backtests import config as settings
+from varve.backtests.config import RunConfig, resolve_window
 from varve.errors import NoDataError, SettingError
 from varve.market import BarSeries, get_calendar
 

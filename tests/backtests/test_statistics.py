@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from varve.backtests.statistics import (
+from varve.backtests.results.sharpe import (
     edge,
     holm,
     one_sided_p,

@@ -5,8 +5,8 @@ import pytest
 from scipy.optimize import least_squares
 from scipy.stats import kurtosis, norm, skew
 
-from varve.backtests.bootstrap import resample
-from varve.backtests.deflated import (
+from varve.backtests.results.bootstrap import resample
+from varve.backtests.results.luck import (
     deflated_sharpe,
     minimum_track_record,
     probabilistic_sharpe,

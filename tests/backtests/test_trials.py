@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from varve.backtests import chained
-from varve.backtests.record import RunFolder
-from varve.backtests.run import run_backtest
-from varve.backtests.settings import RunConfig
-from varve.backtests.trial_count import count_trials, trials_sentence
-from varve.backtests.trials import Trial, TrialRegistry, registry_beside, trial_of_run
+from varve.backtests.config import RunConfig
+from varve.backtests.record import hash_chain as chained
+from varve.backtests.record.folder import RunFolder
+from varve.backtests.record.trials import Trial, TrialRegistry, registry_beside, trial_of_run
+from varve.backtests.results.trial_count import count_trials, trials_sentence
+from varve.backtests.runner import run_backtest
 from varve.errors import IntegrityError, StorageError
 
 WINDOW = {"start": "2023-03-01", "end": "2023-04-14", "data": "sample"}
@@ -206,7 +206,7 @@ def test_a_home_that_cannot_be_written_stops_before_anything_is_made(tmp_path, m
 def test_many_processes_enter_at_once_and_every_entry_is_kept(varve_home):
     script = (
         "import sys\n"
-        "from varve.backtests.trials import Trial, TrialRegistry\n"
+        "from varve.backtests.record.trials import Trial, TrialRegistry\n"
         "print('ready', flush=True)\nsys.stdin.readline()\n"
         "for i in range(15):\n"
         "    name = f'{sys.argv[1]}.{i}'\n"

@@ -6,12 +6,12 @@ from datetime import date
 
 import pytest
 
-from varve.backtests import run as run_module
-from varve.backtests.record import RunFolder, find_run
-from varve.backtests.replay import replay_run, resume_run
-from varve.backtests.run import prepare, run_backtest
-from varve.backtests.settings import RunConfig
-from varve.backtests.trials import TrialRegistry, trial_of_run
+from varve.backtests import runner as run_module
+from varve.backtests.config import RunConfig
+from varve.backtests.integrity.replay import replay_run, resume_run
+from varve.backtests.record.folder import RunFolder, find_run
+from varve.backtests.record.trials import TrialRegistry, trial_of_run
+from varve.backtests.runner import prepare, run_backtest
 from varve.errors import IntegrityError
 from varve.market.perturb import scramble_after
 from varve.market.select import LoadedMarket, load_market

@@ -13,11 +13,11 @@ from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage, convert_to_openai_messages
 
 from varve.errors import BadFileError, IntegrityError, StorageError
-from varve.finllm.cache import CachedReplies, ReplyCache, cache_path, reply_key
-from varve.finllm.recorded import RecordedModel, message_of, reply_json
-from varve.finllm.replies import parse_reply
-from varve.finllm.session import ModelSession
-from varve.finllm.source import Answered, Asked
+from varve.finllm.chat.reply_cache import CachedReplies, ReplyCache, cache_path, reply_key
+from varve.finllm.chat.reply_records import RecordedModel, message_of, reply_json
+from varve.finllm.chat.reply_source import Answered, Asked
+from varve.finllm.chat.session import ModelSession
+from varve.finllm.replies.decide import parse_reply
 from varve.types import Action, Trace, Usage
 
 IDENTITY = {
@@ -202,7 +202,7 @@ def test_a_cache_that_cannot_be_made_names_the_way_round(tmp_path):
 
 def test_two_processes_fill_one_cache(varve_home):
     script = (
-        "import sys; from varve.finllm.cache import ReplyCache; from varve.finllm.source import Answered; "
+        "import sys; from varve.finllm.chat.reply_cache import ReplyCache; from varve.finllm.chat.reply_source import Answered; "
         "from varve.types import Usage\n"
         "with ReplyCache() as cache:\n"
         "    for i in range(100):\n"

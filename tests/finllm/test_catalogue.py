@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from varve.errors import BadFileError, SettingError
-from varve.finllm.catalogue import card_of, cards, knowledge_of, knowledge_warning
+from varve.finllm.chat.model_cards import card_of, cards, knowledge_of, knowledge_warning
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ import pytest
 
 from tests.finllm.tiny_models import write_tiny_llm
 from varve.agents.tools import TOOL_SCHEMAS
-from varve.finllm.constrain import Constrainer
-from varve.finllm.families import HERMES, calls_grammar
-from varve.finllm.replies import decide_tool_schema
+from varve.finllm.engine.token_mask import Constrainer
+from varve.finllm.local.tool_formats import HERMES, calls_grammar
+from varve.finllm.replies.decide import decide_tool_schema
 from varve.types import Action
 
 LABELS = ["M1", "M2", "M12"]

@@ -6,7 +6,7 @@ from concurrent.futures import CancelledError
 import pytest
 
 from varve.errors import ModelError, ModelTransportError
-from varve.finllm.engine import Engine, Generated, GenerationRequest, Scored, ScoreRequest
+from varve.finllm.engine.queue import Engine, Generated, GenerationRequest, Scored, ScoreRequest
 
 
 class Lengths:

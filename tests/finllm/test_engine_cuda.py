@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from varve.errors import ModelError
-from varve.finllm.engine import GenerationRequest
-from varve.finllm.engine_cuda import Continuous, continuous
+from varve.finllm.engine.paged_cuda import Continuous, continuous
+from varve.finllm.engine.queue import GenerationRequest
 
 
 class Manager:

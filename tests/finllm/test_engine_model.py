@@ -4,14 +4,14 @@ import pytest
 
 from tests.finllm.tiny_models import write_tiny_llm
 from varve.errors import ModelError
-from varve.finllm.constrain_schema import json_rule
-from varve.finllm.engine import GenerationRequest, ScoreRequest
+from varve.finllm.engine.queue import GenerationRequest, ScoreRequest
+from varve.finllm.local.schema_grammar import json_rule
 
 
 @pytest.fixture(scope="module", params=["qwen3", "llama"])
 def loaded(request, tmp_path_factory):
-    from varve.finllm.engine_files import read_folder
-    from varve.finllm.engine_load import load
+    from varve.finllm.engine.load import load
+    from varve.finllm.engine.model_folder import read_folder
 
     folder = tmp_path_factory.mktemp("llm") / request.param
     write_tiny_llm(folder, architecture=request.param, max_position_embeddings=400)
@@ -20,7 +20,7 @@ def loaded(request, tmp_path_factory):
 
 @pytest.fixture
 def host(loaded):
-    from varve.finllm.engine_model import HostedModel
+    from varve.finllm.engine.torch_worker import HostedModel
 
     return HostedModel(*loaded)
 
@@ -43,7 +43,7 @@ def requests(host, **more):
 
 
 def fresh(host):
-    from varve.finllm.engine_model import HostedModel
+    from varve.finllm.engine.torch_worker import HostedModel
 
     return HostedModel(host.model, host.tokenizer)
 
@@ -83,7 +83,7 @@ def test_greedy_replies_are_those_of_transformers(host):
 def test_constrained_replies_are_the_likeliest_of_what_the_grammar_allows(host):
     import torch
 
-    from varve.finllm.engine_rows import Row, choose
+    from varve.finllm.engine.rows import Row, choose
 
     opened = GRAMMAR.replace('"{', '"reply: {')
     asked = requests(host, grammar=GRAMMAR)[:4] + requests(host, grammar=opened)[:4]
@@ -107,7 +107,7 @@ def test_a_prefix_is_computed_once_and_reused_on_later_days(host):
 
 
 def test_a_small_prefix_cache_forgets_the_oldest_and_changes_nothing(loaded):
-    from varve.finllm.engine_model import HostedModel
+    from varve.finllm.engine.torch_worker import HostedModel
 
     small, large = HostedModel(*loaded, prefix_bytes=20_000), HostedModel(*loaded)
     for place in range(4):
@@ -177,7 +177,7 @@ def test_scores_are_the_models_log_probabilities_alone_and_together(host):
 def test_a_row_alone_is_the_same_to_the_bit_whatever_was_computed_before(host):
     import torch
 
-    from varve.finllm.engine_model import PIECE
+    from varve.finllm.engine.torch_worker import PIECE
 
     near = PIECE + 50
     sizes = [(near, 70), (near, 20), (2 * PIECE + 9, 1), (near, 300), (40, 8), (PIECE - 20, 20)]
@@ -202,7 +202,7 @@ def test_a_row_alone_is_the_same_to_the_bit_whatever_was_computed_before(host):
 
 
 def test_a_long_row_does_not_make_the_others_long():
-    from varve.finllm.engine_model import _alike
+    from varve.finllm.engine.torch_worker import _alike
 
     assert _alike([]) == []
     assert _alike([5, 3, 4]) == [[1, 2, 0]]
@@ -213,7 +213,7 @@ def test_a_long_row_does_not_make_the_others_long():
 def test_a_near_tie_is_decided_by_the_row_alone(host):
     import torch
 
-    from varve.finllm.engine_rows import Row, choose
+    from varve.finllm.engine.rows import Row, choose
 
     logits = torch.zeros(host.vocabulary)
     logits[5], logits[9] = 3.0, 3.0001
@@ -227,9 +227,9 @@ def test_a_near_tie_is_decided_by_the_row_alone(host):
 
 
 def test_models_with_windows_go_row_by_row_and_say_the_same(tmp_path):
-    from varve.finllm.engine_files import read_folder
-    from varve.finllm.engine_load import load
-    from varve.finllm.engine_model import HostedModel
+    from varve.finllm.engine.load import load
+    from varve.finllm.engine.model_folder import read_folder
+    from varve.finllm.engine.torch_worker import HostedModel
 
     folder = write_tiny_llm(
         tmp_path / "w", use_sliding_window=True, sliding_window=16, max_window_layers=1,

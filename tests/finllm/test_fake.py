@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from varve.errors import UnknownNameError
-from varve.finllm import fake
-from varve.finllm.fake import BEHAVIOURS, FakeModelServer
+from varve.testing import model_server as fake
+from varve.testing.model_server import BEHAVIOURS, FakeModelServer
 
 
 def post(server: FakeModelServer, *tools: str, timeout: float = 5.0) -> httpx.Response:

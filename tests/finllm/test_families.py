@@ -8,8 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.finllm import tiny_models
-from varve.finllm.constrain_schema import narrowed, told
-from varve.finllm.families import HERMES, LLAMA3, MISTRAL, PLAIN, family_of, read_calls, written_call
+from varve.finllm.local.schema_grammar import narrowed, told
+from varve.finllm.local.tool_formats import (
+    HERMES,
+    LLAMA3,
+    MISTRAL,
+    PLAIN,
+    family_of,
+    read_calls,
+    written_call,
+)
 
 FAMILIES = {"hermes": HERMES, "llama3": LLAMA3, "mistral": MISTRAL, "plain": PLAIN}
 ARGUMENTS = st.dictionaries(

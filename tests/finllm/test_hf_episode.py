@@ -7,10 +7,10 @@ from datetime import date
 import pytest
 
 from tests.finllm.tiny_models import write_tiny_llm
-from varve.backtests.day_stages import abstentions
-from varve.backtests.run import prepare, run_backtest, simulate
-from varve.backtests.settings import RunConfig
-from varve.backtests.table import table_rows
+from varve.backtests.config import RunConfig
+from varve.backtests.report.day_stages import abstentions
+from varve.backtests.report.metric_rows import table_rows
+from varve.backtests.runner import prepare, run_backtest, simulate
 
 
 def run(folder, temperature=0.0, **more):

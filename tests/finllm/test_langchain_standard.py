@@ -12,7 +12,7 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
 from tests.finllm.tiny_models import write_tiny_llm
-from varve.finllm.local import LocalModel
+from varve.finllm.local.chat_model import LocalModel
 
 
 @pytest.fixture(scope="module", autouse=True)

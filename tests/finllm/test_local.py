@@ -11,11 +11,11 @@ from pydantic import BaseModel
 
 from tests.finllm.tiny_models import write_tiny_llm
 from varve.errors import BadFileError, ModelError, NoDataError, SettingError, UnknownNameError, UsageError
-from varve.finllm import engine_load
-from varve.finllm.engine_files import read_folder
-from varve.finllm.local import LocalModel
-from varve.finllm.models import deciding, model_identity, open_model
-from varve.finllm.replies import decide_tool_schema, parse_reply
+from varve.finllm.chat.open_model import deciding, model_identity, open_model
+from varve.finllm.engine import load as engine_load
+from varve.finllm.engine.model_folder import read_folder
+from varve.finllm.local.chat_model import LocalModel
+from varve.finllm.replies.decide import decide_tool_schema, parse_reply
 from varve.types import Action, FailureReason
 
 LABELS = [f"M{place}" for place in range(1, 6)]
@@ -148,7 +148,7 @@ def test_a_reply_that_stops_at_the_token_limit_is_told_as_such(folder):
 
 
 def test_an_overflow_cuts_the_oldest_untrusted_lines_and_never_the_rules(folder):
-    from varve.finllm.rendering import CUT_LINE, cut_oldest
+    from varve.finllm.local.chat_template import CUT_LINE, cut_oldest
 
     lines = [f"M{place} | 2024-01-{place:02d} | news | {'shares rise ' * 70}" for place in range(1, 9)]
     said = [SystemMessage("Rules."), HumanMessage("\n".join(["Ticker: A", "<<<NEWS", *lines, "NEWS>>>"]))]

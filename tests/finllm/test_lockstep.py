@@ -10,11 +10,11 @@ from functools import partial
 import pytest
 
 from tests.finllm.tiny_models import write_tiny_llm
-from varve.backtests.run import prepare, simulate
-from varve.backtests.settings import RunConfig
+from varve.backtests.config import RunConfig
+from varve.backtests.runner import prepare, simulate
 from varve.errors import ModelError
-from varve.finllm.engine import Engine, Generated, GenerationRequest
-from varve.finllm.lockstep import Lockstep, in_step
+from varve.finllm.engine.lockstep import Lockstep, in_step
+from varve.finllm.engine.queue import Engine, Generated, GenerationRequest
 
 
 class Counting:

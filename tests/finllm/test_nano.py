@@ -9,16 +9,16 @@ from langchain_core.messages import HumanMessage, SystemMessage
 
 from tests.helpers import prepared, stage_forms
 from varve.agents.tools import TOOL_SCHEMAS
-from varve.backtests.run import simulate
+from varve.backtests.runner import simulate
 from varve.errors import NoDataError, SettingError
-from varve.finllm.engine import GenerationRequest
-from varve.finllm.models import open_model
+from varve.finllm.chat.open_model import open_model
+from varve.finllm.engine.queue import GenerationRequest
 from varve.finllm.nano import WEIGHTS
-from varve.finllm.nano.evaluate import bag_of_words, fits, measure, plain_generate
-from varve.finllm.nano.heldout import read_heldout
-from varve.finllm.nano.model import _reasons_first
-from varve.finllm.nano.pipeline import EVALUATION, QUICK, build
-from varve.finllm.replies import decide_tool_schema, explain_tool_schema
+from varve.finllm.nano.chat_model import _reasons_first
+from varve.finllm.nano.training.evaluate import bag_of_words, fits, measure, plain_generate
+from varve.finllm.nano.training.heldout import read_heldout
+from varve.finllm.nano.training.pipeline import EVALUATION, QUICK, build
+from varve.finllm.replies.decide import decide_tool_schema, explain_tool_schema
 from varve.types import Action
 
 ACTION_BARS = {"fresh": 0.93, "subjects": 0.88, "wording": 0.75}

@@ -10,11 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from varve.agents.finmem.prompting import render
-from varve.finllm.engine_rows import CLOSING_TOKENS
-from varve.finllm.nano import MAX_NEW_TOKENS, WEIGHTS, heldout, teacher, tokens, view, wording
-from varve.finllm.nano.scenes import _Scene, draw_example
-from varve.finllm.nano.train import TRAINED_LENGTH
-from varve.finllm.untrusted import section
+from varve.finllm.engine.rows import CLOSING_TOKENS
+from varve.finllm.nano import MAX_NEW_TOKENS, WEIGHTS, wording
+from varve.finllm.nano import answers as teacher
+from varve.finllm.nano import prompt_view as view
+from varve.finllm.nano import tokenizer as tokens
+from varve.finllm.nano.examples import _Scene, draw_example
+from varve.finllm.nano.training import heldout
+from varve.finllm.nano.training.trainer import TRAINED_LENGTH
+from varve.finllm.replies.untrusted import section
 from varve.market.worlds.grammar import patterns
 
 

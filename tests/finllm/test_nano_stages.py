@@ -9,10 +9,11 @@ from langchain_core.messages import AIMessage
 from langchain_core.messages.tool import tool_call
 
 from tests.helpers import prepared, stage_forms
-from varve.backtests.run import simulate
-from varve.finllm.nano import stages, teacher
-from varve.finllm.nano.scenes import draw_stage
-from varve.finllm.nano.view import Line, day_text, read_view
+from varve.backtests.runner import simulate
+from varve.finllm.nano import answers as teacher
+from varve.finllm.nano import stage_view as stages
+from varve.finllm.nano.examples import draw_stage
+from varve.finllm.nano.prompt_view import Line, day_text, read_view
 from varve.types import Failure
 
 DAYS = {"warmup_start": date(2023, 2, 21), "start": date(2023, 3, 1), "end": date(2023, 3, 15)}

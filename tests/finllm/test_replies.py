@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage
 
-from varve.finllm.replies import (
+from varve.finllm.replies.decide import (
     DecideReply,
     ExplainReply,
     ToolRequest,

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
-from varve.finllm import score
-from varve.finllm.replies import parse_reply
+from varve.finllm.local import action_scoring as score
+from varve.finllm.replies.decide import parse_reply
 from varve.types import Action
 
 ACTIONS = ["BUY", "HOLD", "SELL"]

@@ -8,10 +8,10 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
 from varve.errors import UsageError
-from varve.finllm.lexicon import fingerprint, sentiment
-from varve.finllm.models import model_identity, open_model
-from varve.finllm.replies import decide_tool_schema, explain_tool_schema
-from varve.finllm.scripted import make_scripted
+from varve.finllm.chat.open_model import model_identity, open_model
+from varve.finllm.replies.decide import decide_tool_schema, explain_tool_schema
+from varve.finllm.scripted.chat_model import make_scripted
+from varve.finllm.scripted.lexicon import fingerprint, sentiment
 from varve.types import Action
 
 DECIDE = decide_tool_schema(tuple(Action), [f"M{i}" for i in range(1, 41)])

@@ -13,12 +13,12 @@ from langchain_core.messages import HumanMessage
 
 from varve.config import canonical_json
 from varve.errors import ModelError, ModelTransportError, SettingError, UnknownNameError, UsageError
-from varve.finllm import fake
-from varve.finllm.fake import FakeModelServer
-from varve.finllm.models import model_identity, open_model
-from varve.finllm.openai import make_openai
-from varve.finllm.replies import DecideReply, ToolRequests, decide_tool_schema, parse_reply
-from varve.finllm.session import ModelSession
+from varve.finllm.chat.open_model import model_identity, open_model
+from varve.finllm.chat.session import ModelSession
+from varve.finllm.replies.decide import DecideReply, ToolRequests, decide_tool_schema, parse_reply
+from varve.finllm.served.openai import make_openai
+from varve.testing import model_server as fake
+from varve.testing.model_server import FakeModelServer
 from varve.types import Action, Failure, FailureReason, Trace, Usage
 
 pytest.importorskip("langchain_openai")
@@ -284,7 +284,7 @@ def test_a_spec_that_is_none_shows_the_form(spec: str) -> None:
 
 
 def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "varve.finllm.served", raising=False)
+    monkeypatch.delitem(sys.modules, "varve.finllm.served.checked_server", raising=False)
     monkeypatch.setitem(sys.modules, "langchain_openai", None)
     with pytest.raises(UsageError, match="langchain-openai") as caught:
         make_openai("m@http://h/v1", seed=0)

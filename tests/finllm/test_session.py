@@ -16,8 +16,8 @@ from pydantic import Field, SecretStr
 
 from varve.config import canonical_json
 from varve.errors import ModelError, ModelTransportError
-from varve.finllm.replies import decide_tool_schema
-from varve.finllm.session import ModelSession, doubling
+from varve.finllm.chat.session import ModelSession, doubling
+from varve.finllm.replies.decide import decide_tool_schema
 from varve.types import Action, Trace, Usage
 
 KEY = "sk-very-secret-0123456789"

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from varve.errors import SettingError
-from varve.finllm.untrusted import CHARACTERS_PER_TOKEN, clean, section
+from varve.finllm.replies.untrusted import CHARACTERS_PER_TOKEN, clean, section
 
 TOKENS = [
     "<|im_start|>",

@@ -15,17 +15,17 @@ from langchain_core.messages import HumanMessage
 from PIL import Image
 
 from tests.backtests.test_journal import a_step
-from varve.backtests.journal import Journal
-from varve.backtests.step_check import CallDifferenceError, JournalReplies, check_step
+from varve.backtests.record.differences import CallDifferenceError, JournalReplies, check_step
+from varve.backtests.record.journal import Journal
 from varve.config import canonical_json
 from varve.errors import IntegrityError, ModelError, SettingError
-from varve.finllm import fake
-from varve.finllm.cache import CachedReplies, ReplyCache
-from varve.finllm.models import model_identity, open_model
-from varve.finllm.replies import decide_tool_schema
-from varve.finllm.session import ModelSession
-from varve.finllm.source import image_name
-from varve.finllm.vision import ImageRefusedError, image_block, sees, text_block
+from varve.finllm.chat.images import ImageRefusedError, image_block, sees, text_block
+from varve.finllm.chat.open_model import model_identity, open_model
+from varve.finllm.chat.reply_cache import CachedReplies, ReplyCache
+from varve.finllm.chat.reply_source import image_name
+from varve.finllm.chat.session import ModelSession
+from varve.finllm.replies.decide import decide_tool_schema
+from varve.testing import model_server as fake
 from varve.types import Action, Trace
 
 SCHEMA = decide_tool_schema([Action.BUY, Action.HOLD], ["M1"])

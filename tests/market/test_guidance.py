@@ -6,8 +6,8 @@ from datetime import UTC, date, datetime
 import pytest
 
 from tests.helpers import prepared, with_data
-from varve.backtests.inputs import read_inputs, visible_until, write_inputs
-from varve.backtests.run import simulate
+from varve.backtests.record.inputs import read_inputs, visible_until, write_inputs
+from varve.backtests.runner import simulate
 from varve.errors import BadFileError
 from varve.market.calendars import get_calendar
 from varve.market.data import MarketData

@@ -24,8 +24,8 @@ from memory_helpers import TableEmbedder, day, put
 
 from varve.clock import iso, parse_iso
 from varve.memory import LayeredMemory, MemoryConfig
-from varve.memory.config import TIERS
-from varve.memory.store import ChromaStore
+from varve.memory.disk.chroma import ChromaStore
+from varve.memory.state.config import TIERS
 from varve.types import MemoryEvent, Trace
 
 DAYS, FLUSH_EVERY = 12, 3

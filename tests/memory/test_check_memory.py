@@ -11,8 +11,8 @@ from memory_helpers import TableEmbedder, day
 
 from varve.errors import IntegrityError, UsageError
 from varve.memory import FlatWindow, HashingEmbedder, LayeredMemory, MemoryConfig, NewMemory, check_memory
-from varve.memory.checks import check_where, passes
-from varve.memory.config import TIERS
+from varve.memory.state.config import TIERS
+from varve.memory.state.validation import check_where, passes
 
 
 @pytest.mark.parametrize("preset", ["varve", "finmem-code", "finmem-paper"])

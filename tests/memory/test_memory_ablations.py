@@ -5,7 +5,7 @@ import pytest
 from tests.memory.memory_helpers import day, make, put
 from varve.errors import SettingError
 from varve.memory import MemoryConfig
-from varve.memory.config import TIERS
+from varve.memory.state.config import TIERS
 
 
 def filled(**settings):

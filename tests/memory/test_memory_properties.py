@@ -10,8 +10,8 @@ from memory_helpers import MENDED, TableEmbedder, brute_force, day, make, put
 
 from varve.clock import parse_iso, to_ns
 from varve.memory import LayeredMemory, NewMemory
-from varve.memory.columns import DAY_NS
-from varve.memory.config import PRESETS, TIERS
+from varve.memory.state.columns import DAY_NS
+from varve.memory.state.config import PRESETS, TIERS
 from varve.types import Trace
 
 presets = st.sampled_from(sorted(PRESETS))

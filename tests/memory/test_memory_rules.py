@@ -8,7 +8,7 @@ from memory_helpers import TableEmbedder, day, make, put
 
 from varve.errors import DataError, IntegrityError, SettingError, UnknownNameError, UsageError
 from varve.memory import LayeredMemory, MemoryConfig, NewMemory
-from varve.memory.config import PRESETS
+from varve.memory.state.config import PRESETS
 from varve.types import Trace
 
 

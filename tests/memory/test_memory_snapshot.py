@@ -13,7 +13,7 @@ from test_memory_store import live_some_days, through_json
 
 from varve.errors import BadFileError, IntegrityError, StorageError, UsageError
 from varve.memory import HashingEmbedder, LayeredMemory, MemoryConfig
-from varve.memory.snapshot import read_snapshot, take_snapshot, write_snapshot
+from varve.memory.disk.snapshot import read_snapshot, take_snapshot, write_snapshot
 from varve.types import Trace
 
 SOURCE = {"run_id": "warm", "embedder": "table"}

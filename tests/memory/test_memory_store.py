@@ -10,7 +10,7 @@ from memory_helpers import TableEmbedder, day, make, put
 from varve.clock import iso, parse_iso
 from varve.errors import IntegrityError, NoDataError, StorageError
 from varve.memory import HashingEmbedder, LayeredMemory, MemoryConfig
-from varve.memory import store as store_module
+from varve.memory.disk import chroma as store_module
 from varve.types import MemoryEvent, Trace
 
 

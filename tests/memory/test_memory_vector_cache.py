@@ -12,7 +12,7 @@ import pytest
 from memory_helpers import DIMENSION, TableEmbedder
 
 from varve.errors import IntegrityError, StorageError
-from varve.memory.vector_cache import CachedEmbedder, VectorCache, text_hash, vector_cache_path
+from varve.memory.embed.vector_cache import CachedEmbedder, VectorCache, text_hash, vector_cache_path
 
 
 def unit(*parts):
@@ -106,7 +106,7 @@ def test_a_forked_process_opens_its_own(cached):
 def test_two_processes_fill_one_cache(varve_home):
     code = (
         "import sys; from memory_helpers import TableEmbedder\n"
-        "from varve.memory.vector_cache import CachedEmbedder\n"
+        "from varve.memory.embed.vector_cache import CachedEmbedder\n"
         "embedder = CachedEmbedder(TableEmbedder())\n"
         "for i in range(200):\n    embedder.embed([f'{i}', f'{sys.argv[1]}-{i}'])\n"
     )

@@ -11,13 +11,13 @@ from varve.agents.importance import ImportanceJudge
 from varve.agents.prompting import Page
 from varve.config import FrozenConfig
 from varve.errors import UsageError
-from varve.finllm.replies import DecideReply
-from varve.finllm.session import ModelSession
+from varve.finllm.chat.session import ModelSession
+from varve.finllm.replies.decide import DecideReply
 from varve.market.observation import Observation
-from varve.memory.config import MemoryConfig
-from varve.memory.embedders import get_embedder
+from varve.memory.embed.base import get_embedder
 from varve.memory.layered import LayeredMemory
-from varve.memory.records import NewMemory
+from varve.memory.state.config import MemoryConfig
+from varve.memory.state.records import NewMemory
 from varve.strategies.base import RunContext, Trader
 from varve.types import (
     Decision,

@@ -14,7 +14,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from varve.clock import parse_iso
 from varve.errors import IntegrityError
 from varve.memory.history import name_of
-from varve.memory.records import citation
+from varve.memory.state.records import citation
 from varve.strategies.check import CheckedStep, Factory, ModelFactory, check_data, check_strategy, rollout
 
 REFLECTIONS = ("rationale", "outcome", "lesson", "low_reflection", "high_reflection")

@@ -9,9 +9,9 @@ from typing import Any, Generic, TypeVar
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from varve.agents.tools import DayTools, tool_name
-from varve.finllm.replies import ToolRequests, reask_messages
-from varve.finllm.session import ModelSession
-from varve.finllm.untrusted import CHARACTERS_PER_TOKEN, clean
+from varve.finllm.chat.session import ModelSession
+from varve.finllm.replies.decide import ToolRequests, reask_messages
+from varve.finllm.replies.untrusted import CHARACTERS_PER_TOKEN, clean
 from varve.types import Failure, FailureReason, ToolCall
 
 Reply = TypeVar("Reply")

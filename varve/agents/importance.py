@@ -6,10 +6,10 @@ from langchain_core.messages import SystemMessage
 
 from varve.agents.prompting import Page, Prompts
 from varve.agents.stage import Stage
-from varve.finllm.forms import Choice, Form
-from varve.finllm.session import ModelSession
-from varve.finllm.untrusted import section
-from varve.memory.records import NewMemory
+from varve.finllm.chat.session import ModelSession
+from varve.finllm.replies.forms import Choice, Form
+from varve.finllm.replies.untrusted import section
+from varve.memory.state.records import NewMemory
 from varve.types import Failure
 
 POINTS = {"trivial": 10.0, "low": 30.0, "medium": 50.0, "high": 70.0, "vital": 90.0}

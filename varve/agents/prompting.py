@@ -15,9 +15,9 @@ from typing import Any
 from jinja2 import BaseLoader, ChoiceLoader, DictLoader, Environment, PackageLoader, StrictUndefined
 
 from varve.clock import iso
-from varve.finllm.untrusted import clean
+from varve.finllm.replies.untrusted import clean
 from varve.market.observation import Observation
-from varve.memory.records import MemoryRecord
+from varve.memory.state.records import MemoryRecord
 from varve.strategies.base import RunContext
 from varve.strategies.indicators import momentum
 from varve.types import Document, FillRule
@@ -95,7 +95,7 @@ def market_values(observation: Observation, closes_shown: int) -> dict[str, Any]
 
 @lru_cache(maxsize=20_000)
 def cleaned(text: str, max_tokens: int) -> tuple[str, bool]:
-    """:func:`varve.finllm.untrusted.clean`, remembered: the same memories are shown day after day."""
+    """:func:`varve.finllm.replies.untrusted.clean`, remembered: the same memories are shown day after day."""
     return clean(text, max_tokens)
 
 

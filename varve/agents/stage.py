@@ -11,8 +11,8 @@ from langchain_core.messages import HumanMessage, SystemMessage
 from varve.agents.dialogue import Dialogue, Talk
 from varve.agents.prompting import Page
 from varve.agents.tools import DayTools, tool_name
-from varve.finllm.forms import ReplyForm
-from varve.finllm.session import ModelSession
+from varve.finllm.chat.session import ModelSession
+from varve.finllm.replies.forms import ReplyForm
 
 R = TypeVar("R")
 

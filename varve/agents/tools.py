@@ -13,10 +13,10 @@ from typing import Any
 
 from varve.clock import iso
 from varve.errors import VarveError
-from varve.finllm.replies import function_schema
-from varve.finllm.untrusted import clean, section
+from varve.finllm.replies.decide import function_schema
+from varve.finllm.replies.untrusted import clean, section
 from varve.market.observation import Observation
-from varve.memory.config import TIERS
+from varve.memory.state.config import TIERS
 from varve.strategies.indicators import INDICATORS, indicator
 from varve.types import Document, ToolCall
 

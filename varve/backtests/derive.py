@@ -14,22 +14,22 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any, NamedTuple
 
-from varve.backtests.charts import draw_charts
-from varve.backtests.day_charts import DayCharts
-from varve.backtests.day_stages import abstentions, pictures, stage_figures
-from varve.backtests.journal import Journal
-from varve.backtests.memory_chart import draw_timelines
-from varve.backtests.memory_record import told_of_rows
-from varve.backtests.metrics import Track, compute_metrics, session_returns, split_factors
-from varve.backtests.record import RunFolder, write_atomically
-from varve.backtests.recorded import bar_index, recorded_data
-from varve.backtests.report import Details, write_report
-from varve.backtests.run import Prepared, find_trader, run_baseline
-from varve.backtests.settings import RunConfig, Window
-from varve.backtests.simulation import StepRecord
-from varve.backtests.statistics import window_sentence
-from varve.backtests.trial_count import deflate
-from varve.backtests.vectorbt_adapter import check_replay
+from varve.backtests.config import RunConfig, Window
+from varve.backtests.record.folder import RunFolder, write_atomically
+from varve.backtests.record.journal import Journal
+from varve.backtests.record.memories import told_of_rows
+from varve.backtests.report.day_charts import DayCharts
+from varve.backtests.report.day_stages import abstentions, pictures, stage_figures
+from varve.backtests.report.equity_charts import draw_charts
+from varve.backtests.report.memory_chart import draw_timelines
+from varve.backtests.report.page import Details, write_report
+from varve.backtests.results.metrics import Track, compute_metrics, session_returns, split_factors
+from varve.backtests.results.sharpe import window_sentence
+from varve.backtests.results.trial_count import deflate
+from varve.backtests.results.vectorbt_adapter import check_replay
+from varve.backtests.runner import Prepared, find_trader, run_baseline
+from varve.backtests.simulate.from_record import bar_index, recorded_data
+from varve.backtests.simulate.trading_day import StepRecord
 from varve.clock import parse_iso
 from varve.errors import BadFileError
 from varve.market.calendars import get_calendar

@@ -10,18 +10,16 @@ from typing import TYPE_CHECKING
 from varve.lazy import lazy
 
 if TYPE_CHECKING:
-    from varve.finllm.fake import FakeModelServer
-    from varve.finllm.models import model_identity, open_model
-    from varve.finllm.session import ModelSession
+    from varve.finllm.chat.open_model import model_identity, open_model
+    from varve.finllm.chat.session import ModelSession
 
 _HOMES = {
-    "FakeModelServer": "fake",
-    "ModelSession": "session",
-    "model_identity": "models",
-    "open_model": "models",
+    "ModelSession": "chat.session",
+    "model_identity": "chat.open_model",
+    "open_model": "chat.open_model",
 }
 
-__all__ = ["FakeModelServer", "ModelSession", "model_identity", "open_model"]
+__all__ = ["ModelSession", "model_identity", "open_model"]
 
 
 __getattr__ = lazy(__name__, _HOMES)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from varve.lazy import lazy
 
 if TYPE_CHECKING:
-    from varve.memory.check import Memory, check_memory
-    from varve.memory.config import MemoryConfig, TierConfig
-    from varve.memory.embedders import Embedder, HashingEmbedder, get_embedder
+    from varve.memory.conformance import Memory, check_memory
+    from varve.memory.embed.base import Embedder, HashingEmbedder, get_embedder
     from varve.memory.flat import FlatWindow
     from varve.memory.labels import Labelled, LabelledQuery
     from varve.memory.layered import LayeredMemory
-    from varve.memory.records import (
+    from varve.memory.state.config import MemoryConfig, TierConfig
+    from varve.memory.state.records import (
         CreditReport,
         MemoryRecord,
         NewMemory,
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
-    "CreditReport": "records",
-    "Embedder": "embedders",
+    "CreditReport": "state.records",
+    "Embedder": "embed.base",
     "FlatWindow": "flat",
-    "HashingEmbedder": "embedders",
+    "HashingEmbedder": "embed.base",
     "Labelled": "labels",
     "LabelledQuery": "labels",
     "LayeredMemory": "layered",
-    "Memory": "check",
-    "MemoryConfig": "config",
-    "MemoryRecord": "records",
-    "NewMemory": "records",
-    "Recalled": "records",
-    "SessionReport": "records",
-    "TierConfig": "config",
-    "check_memory": "check",
-    "citation": "records",
-    "get_embedder": "embedders",
-    "of_citation": "records",
+    "Memory": "conformance",
+    "MemoryConfig": "state.config",
+    "MemoryRecord": "state.records",
+    "NewMemory": "state.records",
+    "Recalled": "state.records",
+    "SessionReport": "state.records",
+    "TierConfig": "state.config",
+    "check_memory": "conformance",
+    "citation": "state.records",
+    "get_embedder": "embed.base",
+    "of_citation": "state.records",
 }
 
 __all__ = [

@@ -9,7 +9,17 @@ from typing import Any
 
 from varve.clock import from_ns, to_utc
 from varve.errors import UsageError
-from varve.memory.checks import (
+from varve.memory.labels import Labelled, LabelledQuery, check_queries, merged
+from varve.memory.state.columns import DAY_NS
+from varve.memory.state.records import (
+    CreditReport,
+    MemoryRecord,
+    NewMemory,
+    Recalled,
+    SessionReport,
+    text_key,
+)
+from varve.memory.state.validation import (
     check_count,
     check_instant,
     check_metadata,
@@ -19,9 +29,6 @@ from varve.memory.checks import (
     check_where,
     passes,
 )
-from varve.memory.columns import DAY_NS
-from varve.memory.labels import Labelled, LabelledQuery, check_queries, merged
-from varve.memory.records import CreditReport, MemoryRecord, NewMemory, Recalled, SessionReport, text_key
 
 _MAX_TEXT_CHARS = 100_000
 

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from varve.clock import parse_iso
-from varve.memory.config import TIERS
+from varve.memory.state.config import TIERS
 from varve.types import MemoryEvent
 
 _MOVES = ("promoted", "demoted")

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from varve.errors import UsageError
-from varve.memory.checks import check_text
-from varve.memory.records import MemoryRecord, Recalled
+from varve.memory.state.records import MemoryRecord, Recalled
+from varve.memory.state.validation import check_text
 
 MAX_LABEL_CHARS = 100
 

@@ -16,25 +16,13 @@ import numpy as np
 
 from varve.clock import from_ns, iso, to_utc
 from varve.errors import UsageError
-from varve.memory.checks import (
-    check_instant,
-    check_metadata,
-    check_number,
-    check_text,
-    check_tiers,
-)
-from varve.memory.columns import Vector
-from varve.memory.config import LADDER
-from varve.memory.embedders import Vectors, checked_vectors
-from varve.memory.keeper import MemoryKeeper
-from varve.memory.records import (
-    CreditReport,
-    NewMemory,
-    SessionReport,
-    normalised,
-    text_key,
-)
-from varve.memory.state import Entry, id_of
+from varve.memory.embed.base import Vectors, checked_vectors
+from varve.memory.event_log import MemoryKeeper
+from varve.memory.state.columns import Vector
+from varve.memory.state.config import LADDER
+from varve.memory.state.records import CreditReport, NewMemory, SessionReport, normalised, text_key
+from varve.memory.state.tiers import Entry, id_of
+from varve.memory.state.validation import check_instant, check_metadata, check_number, check_text, check_tiers
 
 
 class LayeredMemory(MemoryKeeper):

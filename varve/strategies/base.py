@@ -20,8 +20,8 @@ from varve.types import Action, Decision, FillRule, Instrument, Intent, Outcome,
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
-    from varve.finllm.source import ReplySource
-    from varve.memory.snapshot import Snapshot
+    from varve.finllm.chat.reply_source import ReplySource
+    from varve.memory.disk.snapshot import Snapshot
 
 
 @dataclass(frozen=True)

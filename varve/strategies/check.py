@@ -283,7 +283,7 @@ def _model(factory: ModelFactory | None) -> BaseChatModel:
     if factory is not None:
         return factory()
     # Only here: strategies must not pull in a language-model package.
-    from varve.finllm.models import open_model
+    from varve.finllm.chat.open_model import open_model
 
     return open_model("scripted", seed=0)
 

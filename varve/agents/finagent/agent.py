@@ -15,7 +15,7 @@ from varve.agents.finagent.intelligence import Intelligence, PastIntelligence
 from varve.agents.finagent.reflections import HighReflection, LowReflection, Made
 from varve.agents.finagent.tools import signal_sources
 from varve.agents.prompting import Prompts, market_values, trading_values
-from varve.finllm.vision import sees
+from varve.finllm.chat.images import sees
 from varve.market.observation import Observation
 from varve.strategies.base import Lesson, RunContext
 from varve.types import Decision, Failure, Outcome

@@ -11,11 +11,11 @@ from varve.agents.finagent.config import Part
 from varve.agents.prompting import Page
 from varve.agents.stage import NO_QUESTIONS, Budget, Stage
 from varve.agents.tools import DayTools
-from varve.finllm.forms import Filled, ReplyForm
-from varve.finllm.untrusted import section
-from varve.finllm.vision import ImageRefusedError, image_block, text_block
+from varve.finllm.chat.images import ImageRefusedError, image_block, text_block
+from varve.finllm.replies.forms import Filled, ReplyForm
+from varve.finllm.replies.untrusted import section
 from varve.market.observation import Observation
-from varve.memory.records import Recalled
+from varve.memory.state.records import Recalled
 from varve.types import Document, Failure, StageNote, ToolCall
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from varve.agents.finagent.reflections import reflection_lines
 from varve.agents.finagent.tools import FinAgentTools, tool_schemas
 from varve.agents.prompting import labels_of
 from varve.agents.stage import Budget
-from varve.finllm.forms import DecideForm
-from varve.finllm.replies import DecideReply
-from varve.finllm.untrusted import section
+from varve.finllm.replies.decide import DecideReply
+from varve.finllm.replies.forms import DecideForm
+from varve.finllm.replies.untrusted import section
 from varve.memory.layered import LayeredMemory
-from varve.memory.records import citation
+from varve.memory.state.records import citation
 from varve.types import Failure
 
 if TYPE_CHECKING:

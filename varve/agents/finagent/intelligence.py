@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from varve.agents.finagent.config import Part
 from varve.agents.finagent.day import Day, DayPart
 from varve.agents.prompting import labels_of, percent
-from varve.finllm.forms import Choice, Each, Filled, Form, Label, Text
-from varve.finllm.untrusted import section
+from varve.finllm.replies.forms import Choice, Each, Filled, Form, Label, Text
+from varve.finllm.replies.untrusted import section
 from varve.memory.labels import LabelledQuery
-from varve.memory.records import NewMemory, citation
+from varve.memory.state.records import NewMemory, citation
 from varve.strategies.indicators import momentum
 from varve.types import Document, Failure
 

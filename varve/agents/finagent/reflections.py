@@ -18,10 +18,10 @@ from varve.agents.finagent.config import MOVES_SESSIONS, Part
 from varve.agents.finagent.day import Chart, Day, DayPart, Reflection
 from varve.agents.prompting import cleaned, percent, position_text
 from varve.clock import iso
-from varve.finllm.forms import Filled, Form, Text
-from varve.finllm.untrusted import section
+from varve.finllm.replies.forms import Filled, Form, Text
+from varve.finllm.replies.untrusted import section
 from varve.memory.layered import LayeredMemory
-from varve.memory.records import Recalled, citation
+from varve.memory.state.records import Recalled, citation
 from varve.strategies.indicators import momentum
 from varve.types import Action, Failure, Outcome
 

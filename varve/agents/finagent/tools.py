@@ -11,8 +11,8 @@ from varve.agents.calculator import calculate
 from varve.agents.prompting import percent
 from varve.agents.tools import TOOL_SCHEMAS, Answer, BadArgumentsError, DayTools, NewsLine, RecallLines
 from varve.errors import UsageError
-from varve.finllm.replies import function_schema
-from varve.finllm.untrusted import section
+from varve.finllm.replies.decide import function_schema
+from varve.finllm.replies.untrusted import section
 from varve.market.observation import Observation
 from varve.market.view import MarketView
 from varve.strategies.signals import Signal

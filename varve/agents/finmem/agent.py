@@ -21,10 +21,10 @@ from varve.agents.prompting import Page, cleaned, labels_of, percent, position_t
 from varve.agents.stage import Budget, Stage
 from varve.agents.tools import TOOL_SCHEMAS, DayTools
 from varve.clock import iso
-from varve.finllm.forms import DecideForm, ExplainForm
-from varve.finllm.replies import DecideReply
+from varve.finllm.replies.decide import DecideReply
+from varve.finllm.replies.forms import DecideForm, ExplainForm
 from varve.market.observation import Observation
-from varve.memory.records import Recalled
+from varve.memory.state.records import Recalled
 from varve.strategies.base import Lesson, RunContext
 from varve.types import Action, Decision, Failure, Outcome
 

@@ -18,10 +18,10 @@ from varve.agents.prompting import (
     position_text,
     trading_values,
 )
-from varve.finllm.untrusted import section
+from varve.finllm.replies.untrusted import section
 from varve.market.observation import Observation
-from varve.memory.config import TIERS
-from varve.memory.records import Recalled
+from varve.memory.state.config import TIERS
+from varve.memory.state.records import Recalled
 from varve.strategies.base import Lesson, RunContext
 from varve.strategies.indicators import momentum
 from varve.types import Document

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from varve.finllm.engine_files import find_folder
-from varve.finllm.nano.model import NanoModel
+from varve.finllm.engine.model_folder import find_folder
+from varve.finllm.nano.chat_model import NanoModel
 
 WEIGHTS = Path(__file__).parent / "weights"
 MAX_NEW_TOKENS = 336

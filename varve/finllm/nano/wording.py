@@ -221,7 +221,7 @@ def _synonyms() -> dict[str, list[str]]:
 @cache
 def _lexicon() -> dict[str, list[str]]:
     """The scripted model's word list."""
-    text = resources.files("varve.finllm").joinpath("lexicon.toml").read_text(encoding="utf-8")
+    text = resources.files("varve.finllm.scripted").joinpath("lexicon.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
 
 

@@ -1,0 +1,229 @@
+"""``backtest audit``: a run put to the tests that a believable one passes, as a card of passes and failures.
+
+No check asks the model about the run's own days: the record answers. Noise and planted worlds are new
+days, so there a model is asked, through the reply cache.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from varve.backtests.derive import AUDIT_FILE, check_ledger
+from varve.backtests.integrity.foresight import check_foresight
+from varve.backtests.integrity.replay import recorded_steps, replay_run
+from varve.backtests.record.differences import JournalReplies, compared, first_difference, shown_both
+from varve.backtests.record.folder import RunFolder, write_atomically
+from varve.backtests.record.journal import JournaledStep, rows_of_record
+from varve.backtests.results.sharpe import edge, one_sided_p
+from varve.backtests.runner import Prepared, cached_replies, prepare, simulate, steps_of
+from varve.backtests.simulate.from_record import prepare_recorded
+from varve.backtests.simulate.starting_memory import knows_future
+from varve.backtests.simulate.trading_day import StepRecord
+from varve.errors import IntegrityError, UsageError
+from varve.finllm.chat.reply_records import recorded_model
+from varve.finllm.engine.lockstep import in_step
+from varve.market.worlds.specs import PLANTED_PHRASE
+from varve.strategies.base import Trader
+from varve.types import Action, Decision, Trace
+
+CUTS, FUTURES = 6, 2
+"""At how many instants the future is another (so many of all, and of those with an order), and how many
+other futures are tried at each."""
+
+LEVEL = 0.01
+EDGE_TICKER = "MSFT"
+EDGE_WARMUP, EDGE_START, EDGE_END = date(2022, 11, 1), date(2023, 1, 3), date(2023, 6, 27)
+"""120 decisions a seed."""
+
+OnCheck = Callable[["Check"], None]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the card; ``passed`` is None for what is told without being judged."""
+
+    name: str
+    passed: bool | None
+    detail: str
+
+
+def audit_run(folder: RunFolder, *, seeds: int = 20, on_check: OnCheck | None = None) -> list[Check]:
+    """Put a finished run to every check; the card is kept in its folder for the report.
+
+    Args:
+        seeds: of the noise and planted worlds, 120 decisions each; 0 leaves these two out.
+        on_check: called with each result as it is there.
+
+    Raises:
+        UsageError: if the run was not finished, or ``seeds`` is 1 or below 0.
+        BadFileError: if its folder is not whole.
+    """
+    manifest = folder.read()
+    if manifest["status"] != "finished":
+        raise UsageError(
+            f"run {folder.run_id} is {manifest['status']}, a finished one expected",
+            mend=f"backtest run --resume {folder.run_id}",
+        )
+    if seeds < 0 or seeds == 1:
+        raise UsageError(f"{seeds} seeds given; 0, or at least 2 expected", mend="--seeds 20")
+    prepared = prepare_recorded(folder, manifest, recorded_model(manifest["model"]))
+    recorded = recorded_steps(folder, manifest)
+    checks = []
+    for check in _checks(folder, prepared, recorded, seeds):
+        checks.append(check)
+        if on_check:
+            on_check(check)
+    card = {"run_digest": manifest["run_digest"], "seeds": seeds, "checks": [asdict(c) for c in checks]}
+    write_atomically(folder.path / AUDIT_FILE, json.dumps(card, indent=2) + "\n")
+    return checks
+
+
+def _checks(
+    folder: RunFolder, prepared: Prepared, recorded: list[JournaledStep], seeds: int
+) -> Iterator[Check]:
+    yield _judged("future", lambda: _future(prepared, recorded))
+    yield _judged("determinism", lambda: _determinism(prepared, recorded))
+    yield _judged(
+        "replay", lambda: f"run digest {str(replay_run(folder).digest)[:12]}… again, without a model"
+    )
+    yield _judged("ledger", lambda: _ledger(folder, prepared))
+    if seeds:
+        yield from _edges(prepared, seeds)
+
+
+def _judged(name: str, check: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, check())
+    except IntegrityError as error:
+        return Check(name, False, error.message)
+
+
+def _future(prepared: Prepared, recorded: Sequence[JournaledStep]) -> str:
+    """Another future after each of some instants leaves everything before it as it was."""
+    began_with = prepared.snapshot
+    if began_with is not None and knows_future(began_with, prepared.data, prepared.window):
+        until = f"{began_with.last_available_at:%Y-%m-%d}"
+        raise IntegrityError(f"the memory that it began with knows what happened until {until}")
+    places = [i for i, step in enumerate(recorded) if step.row["phase"] == "trade"]
+    # A sizer can only peek where there is something to size.
+    ordering = [i for i in places if recorded[i].row["orders"]]
+    chosen = sorted({*_spread(places), *_spread(ordering)})
+    for cut in chosen:
+        for seed in range(FUTURES):
+            check_foresight(prepared, recorded, cut, seed=seed)
+    return f"{len(chosen)} instants, {FUTURES} other futures at each: nothing before them changed"
+
+
+def _spread(places: Sequence[int]) -> list[int]:
+    if not places:
+        return []
+    return [places[round(share * (len(places) - 1))] for share in np.linspace(0.1, 1.0, CUTS)]
+
+
+def _determinism(prepared: Prepared, recorded: Sequence[JournaledStep]) -> str:
+    """Two walks with the same replies are the same walk."""
+    first, second = (_walk(prepared, recorded) for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        rows = [rows_of_record("", record) for record in (one, other)]
+        for table in rows[0]:
+            then, now = ([compared(row) for row in made[table]] for made in rows)
+            found = first_difference(then, now)
+            if found:
+                raise IntegrityError(
+                    f"on {one.session} two runs with equal settings differ: {table}{found.path} is "
+                    + " or ".join(shown_both(found)),
+                )
+    return f"two runs of {len(first)} steps are equal"
+
+
+def _walk(prepared: Prepared, recorded: Sequence[JournaledStep]) -> list[StepRecord]:
+    replies = JournalReplies(recorded)
+    return list(
+        steps_of(
+            prepared,
+            memory_folder=None,
+            run_id=recorded[0].row["run_id"],
+            trace=Trace(),
+            replies=replies,
+        )
+    )
+
+
+def _ledger(folder: RunFolder, prepared: Prepared) -> str:
+    """vectorbt's replay of the fills gives the ledger's profit."""
+    difference = check_ledger(folder, prepared.data)
+    return f"vectorbt traded the fills again: at most {difference:.1e} of initial equity apart"
+
+
+class Listener(Trader):
+    """Long after the planted phrase, flat otherwise: whoever listens there has an edge."""
+
+    name = "listener"
+
+    def decide(self, observation: Any) -> Decision:
+        """Listen."""
+        said = any(PLANTED_PHRASE in document.text for document in observation.new_documents())
+        return self._single(Action.BUY if said else Action.FLAT)
+
+
+def _edges(prepared: Prepared, seeds: int) -> Iterator[Check]:
+    """No edge where there is none, and one found where one is planted."""
+    on_noise = _edge_p(prepared, "noise", seeds)
+    yield Check(
+        "noise world",
+        on_noise > LEVEL,
+        f"an edge where none can be: p = {on_noise:.2f} over {seeds} seeds (must be above {LEVEL})",
+    )
+    listener = replace(prepared, trader_class=Listener, trader_config=Listener.Config())
+    power = _edge_p(listener, "planted", seeds)
+    yield Check(
+        "planted world",
+        power < LEVEL,
+        f"a trader that listens for the planted phrase is found: p = {power:.1e} (must be below {LEVEL})",
+    )
+    own = _edge_p(prepared, "planted", seeds)
+    heard = "hears it" if own < LEVEL else "does not hear it"
+    yield Check("planted world, this agent", None, f"it {heard}: p = {own:.2g}")
+
+
+def _edge_p(prepared: Prepared, world: str, seeds: int) -> float:
+    runs = [_in_world(prepared, world, seed) for seed in range(seeds)]
+    return one_sided_p(in_step([(run.model, partial(gross_edge, run)) for run in runs]))
+
+
+def _in_world(prepared: Prepared, world: str, seed: int) -> Prepared:
+    """The same trader and settings in a sample world of that seed."""
+    learns = prepared.trader_class.allows_warm_up
+    changes = {
+        "agent": prepared.config.agent if prepared.trader_class is not Listener else "buy-and-hold",
+        "settings": prepared.config.settings if prepared.trader_class is not Listener else {},
+        "ticker": EDGE_TICKER,
+        "data": "sample",
+        "world": world,
+        "world_seed": seed,
+        "seed": seed,
+        "start": EDGE_START,
+        "end": EDGE_END,
+        "warmup_start": EDGE_WARMUP if learns else None,
+        "fill": "auto",
+        "memory": None,
+    }
+    made = prepare(prepared.config.model_copy(update=changes))
+    return replace(made, trader_class=prepared.trader_class, trader_config=prepared.trader_config)
+
+
+def gross_edge(prepared: Prepared) -> float:
+    """The run's edge before costs: mean of (position − its mean so far) × return from fill to next fill."""
+    with cached_replies(prepared, wanted=True) as cached:
+        records = [r for r in simulate(prepared, replies=cached) if r.phase == "trade"]
+    bars, first = prepared.data.bars, prepared.window.first
+    held = [float(np.sign(r.portfolio.position(r.instrument))) for r in records[:-1]]
+    opens = bars.open[first + 1 : first + 1 + len(records)]
+    return edge(held, (opens[1:] / opens[:-1] - 1.0).tolist())

@@ -1,0 +1,301 @@
+"""The journal: one SQLite transaction per step, holding everything that happened in it.
+
+Key of a step: run, phase, step, decision instant, instrument. Every other file of a run folder is
+derived from the journal and the inputs, and can be deleted and built again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from varve.backtests.simulate.trading_day import StepRecord
+from varve.clock import iso
+from varve.config import canonical_json
+from varve.errors import IntegrityError, StorageError
+from varve.finllm.chat.reply_source import image_name
+from varve.types import Decision, Fill, ModelCall, Outcome, Portfolio
+
+Row = dict[str, Any]
+"""A row by column name, JSON columns as values."""
+
+SCHEMA_VERSION = 2
+
+_SCHEMA = """
+CREATE TABLE steps (
+    run_id TEXT NOT NULL, phase TEXT NOT NULL, step INTEGER NOT NULL, decision_at TEXT NOT NULL,
+    instrument TEXT NOT NULL, session TEXT NOT NULL, fill_session TEXT, observation_hash TEXT NOT NULL,
+    decision TEXT NOT NULL, failure TEXT, orders TEXT NOT NULL, fills TEXT NOT NULL,
+    outcomes TEXT NOT NULL, portfolio TEXT NOT NULL, seconds REAL NOT NULL,
+    PRIMARY KEY (run_id, phase, step, decision_at, instrument)
+) STRICT;
+CREATE TABLE model_calls (
+    run_id TEXT NOT NULL, phase TEXT NOT NULL, step INTEGER NOT NULL, decision_at TEXT NOT NULL,
+    instrument TEXT NOT NULL, ordinal INTEGER NOT NULL, stage TEXT NOT NULL, messages TEXT NOT NULL,
+    tools TEXT NOT NULL, reply TEXT NOT NULL, usage TEXT NOT NULL, cut_items INTEGER NOT NULL,
+    attempt INTEGER NOT NULL, cached INTEGER NOT NULL, seconds REAL NOT NULL,
+    PRIMARY KEY (run_id, phase, step, decision_at, instrument, ordinal)
+) STRICT;
+CREATE TABLE memory_events (
+    run_id TEXT NOT NULL, phase TEXT NOT NULL, step INTEGER NOT NULL, decision_at TEXT NOT NULL,
+    instrument TEXT NOT NULL, ordinal INTEGER NOT NULL, kind TEXT NOT NULL, memory_id TEXT NOT NULL,
+    at TEXT NOT NULL, data TEXT NOT NULL,
+    PRIMARY KEY (run_id, phase, step, decision_at, instrument, ordinal)
+) STRICT;
+"""
+
+_IMAGES = "CREATE TABLE images (sha256 TEXT PRIMARY KEY, data BLOB NOT NULL) STRICT;"
+"""From schema 2 on: the images that messages name, each once; the name stands for them in the digest."""
+
+UNCOMPARED = frozenset({"run_id", "seconds", "attempt", "cached"})
+"""Columns that may differ between equal runs."""
+
+_MEND_DAMAGED = "copy the run folder again from where it is whole"
+
+_TABLES = ("steps", "model_calls", "memory_events")
+
+
+@dataclass(frozen=True)
+class JournaledStep:
+    """One step as it was written: its own row, and those of its model calls and memory events."""
+
+    row: Row
+    model_calls: tuple[Row, ...]
+    memory_events: tuple[Row, ...]
+
+
+class Journal:
+    """A run's journal; open one per run folder.
+
+    Raises:
+        StorageError: if the file cannot be opened or written.
+        IntegrityError: if it was written by a newer schema.
+    """
+
+    def __init__(self, path: Path, *, run_id: str, read_only: bool = False) -> None:
+        self.path, self.run_id = path, run_id
+        try:
+            if read_only:
+                # Without a log beside it the file is whole; "immutable" then leaves no new files there.
+                whole = not path.with_name(f"{path.name}-wal").exists()
+                options = "mode=ro&immutable=1" if whole else "mode=ro"
+                self._db = sqlite3.connect(f"{path.resolve().as_uri()}?{options}", uri=True)
+            else:
+                self._db = sqlite3.connect(path, isolation_level=None)
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.row_factory = sqlite3.Row
+            self._prepare(read_only)
+        except sqlite3.OperationalError as error:
+            raise StorageError(
+                f"journal {path} cannot be opened: {error}", mend="check the folder and its rights"
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise IntegrityError(f"journal {path} is damaged: {error}", mend=_MEND_DAMAGED) from error
+
+    def _prepare(self, read_only: bool) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise IntegrityError(
+                f"journal {self.path} has schema {version}; this Varve reads up to {SCHEMA_VERSION}",
+                mend="use the newer Varve that wrote it",
+            )
+        if version < SCHEMA_VERSION and not read_only:
+            new = f"{_SCHEMA if version == 0 else ''}{_IMAGES}"
+            self._db.executescript(f"BEGIN;{new}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;")
+
+    def append(self, record: StepRecord) -> None:
+        """Write one step in one transaction.
+
+        Raises:
+            StorageError: if it cannot be written (a full disk, say); nothing of the step is kept.
+        """
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            for table, rows in rows_of_record(self.run_id, record).items():
+                self._insert(table, rows)
+            images = {image_name(data): data for call in record.model_calls for data in call.images}
+            self._db.executemany("INSERT OR IGNORE INTO images VALUES (?, ?)", images.items())
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise StorageError(
+                f"step {record.step} of {record.session} cannot be written to {self.path}: {error}",
+                mend="free disk space; every earlier step is kept",
+            ) from error
+
+    def _insert(self, table: str, rows: Sequence[Row]) -> None:
+        if rows:
+            names = ", ".join(rows[0])
+            marks = ", ".join("?" * len(rows[0]))
+            values = [[_written(name, value) for name, value in row.items()] for row in rows]
+            self._db.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", values)
+
+    def image(self, name: str) -> bytes | None:
+        """The image that a message names by its SHA-256 (hex); None where it was not kept."""
+        if self._db.execute("PRAGMA user_version").fetchone()[0] < 2:
+            return None
+        try:
+            row = self._db.execute("SELECT data FROM images WHERE sha256 = ?", [name]).fetchone()
+        except sqlite3.DatabaseError as error:
+            raise IntegrityError(
+                f"journal {self.path} is damaged: images cannot be read: {error}", mend=_MEND_DAMAGED
+            ) from error
+        if row is not None and image_name(row[0]) != name:
+            raise IntegrityError(f"journal {self.path} is damaged: image {name[:12]}…", mend=_MEND_DAMAGED)
+        return None if row is None else bytes(row[0])
+
+    def steps(self) -> list[JournaledStep]:
+        """Everything recorded, step by step in the order of time."""
+        calls, events = self._by_step("model_calls"), self._by_step("memory_events")
+        return [
+            JournaledStep(row, tuple(calls.get(_key(row), ())), tuple(events.get(_key(row), ())))
+            for row in self.rows("steps")
+        ]
+
+    def _by_step(self, table: str) -> dict[tuple[Any, ...], list[Row]]:
+        grouped: dict[tuple[Any, ...], list[Row]] = {}
+        for row in self.rows(table):
+            grouped.setdefault(_key(row), []).append(row)
+        return grouped
+
+    def rows(self, table: str, phase: str | None = None) -> Iterator[Row]:
+        """Rows of ``steps``, ``model_calls`` or ``memory_events`` in order, JSON columns read."""
+        where, arguments = "WHERE run_id = ?", [self.run_id]
+        if phase is not None:
+            where, arguments = where + " AND phase = ?", [*arguments, phase]
+        # Phases in the order of time: every warm-up instant lies before every trading one.
+        order = "decision_at, step, instrument" + ("" if table == "steps" else ", ordinal")
+        try:
+            for row in self._db.execute(f"SELECT * FROM {table} {where} ORDER BY {order}", arguments):
+                yield {name: _read(name, row[name]) for name in row.keys()}  # noqa: SIM118 (sqlite3.Row)
+        except (sqlite3.DatabaseError, ValueError) as error:
+            raise IntegrityError(
+                f"journal {self.path} is damaged: {table} cannot be read: {error}",
+                mend=_MEND_DAMAGED,
+            ) from error
+
+    def digest(self, files: Sequence[Path]) -> str:
+        """The run digest: SHA-256 (hex) over all rows but timings, attempts and run names, and ``files``."""
+        digest = hashlib.sha256()
+        for table in _TABLES:
+            for row in self.rows(table):
+                compared = {name: value for name, value in row.items() if name not in UNCOMPARED}
+                digest.update(canonical_json([table, compared]).encode())
+        for path in files:
+            digest.update(path.name.encode())
+            digest.update(path.read_bytes())
+        return digest.hexdigest()
+
+    def close(self) -> None:
+        """Close the file; the write-ahead log is folded into it."""
+        self._db.close()
+
+
+_JSON_COLUMNS = frozenset(
+    {"decision", "orders", "fills", "outcomes", "portfolio", "messages", "tools", "reply", "usage", "data"}
+)
+
+
+def _read(name: str, value: Any) -> Any:
+    return json.loads(value) if name in _JSON_COLUMNS else value
+
+
+def _written(name: str, value: Any) -> Any:
+    return canonical_json(value) if name in _JSON_COLUMNS else value
+
+
+def _key(row: Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ("phase", "step", "decision_at", "instrument"))
+
+
+def rows_of_record(run_id: str, record: StepRecord) -> dict[str, list[Row]]:
+    """The rows of a step, by table."""
+    key = {
+        "run_id": run_id,
+        "phase": record.phase,
+        "step": record.step,
+        "decision_at": iso(record.decision_at),
+        "instrument": record.instrument,
+    }
+    return {
+        "steps": [{**key, **_step_columns(record)}],
+        "model_calls": [
+            {**key, "ordinal": i, **_call_columns(call)} for i, call in enumerate(record.model_calls)
+        ],
+        "memory_events": [
+            {**key, "ordinal": i, "kind": e.kind, "memory_id": e.memory_id, "at": iso(e.at), "data": e.data}
+            for i, e in enumerate(record.memory_events)
+        ],
+    }
+
+
+def _step_columns(record: StepRecord) -> Row:
+    return {
+        "session": iso(record.session),
+        "fill_session": None if record.fill_session is None else iso(record.fill_session),
+        "observation_hash": record.observation_hash,
+        "decision": decision_json(record.decision),
+        "failure": record.decision.failure.reason.value if record.decision.failure else None,
+        "orders": [list(order) for order in record.orders],
+        "fills": [fill_json(fill) for fill in record.fills],
+        "outcomes": [outcome_json(outcome) for outcome in record.outcomes],
+        "portfolio": portfolio_json(record.portfolio),
+        "seconds": record.seconds,
+    }
+
+
+def _call_columns(call: ModelCall) -> Row:
+    columns: Row = {f.name: getattr(call, f.name) for f in fields(call) if f.name != "images"}
+    return {**columns, "usage": asdict(call.usage), "cached": int(call.cached)}
+
+
+def decision_json(decision: Decision) -> dict[str, Any]:
+    """A decision as JSON values."""
+    failure = decision.failure
+    return {
+        "orders": [[intent.instrument.symbol, intent.action.value] for intent in decision.orders],
+        "confidence": decision.confidence,
+        "rationale": decision.rationale,
+        "cited_memories": list(decision.cited_memories),
+        "tool_calls": [asdict(call) for call in decision.tool_calls],
+        "usage": asdict(decision.usage),
+        "failure": None
+        if failure is None
+        else {"reason": failure.reason.value, "detail": failure.detail, "attempts": failure.attempts},
+        # Left out where there are none: records of agents without stages stay as they were.
+        **({"stages": [asdict(note) for note in decision.stages]} if decision.stages else {}),
+    }
+
+
+def fill_json(fill: Fill) -> dict[str, Any]:
+    """A fill as JSON values."""
+    return {**fill._asdict(), "session": iso(fill.session), "filled_at": iso(fill.filled_at)}
+
+
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    """An outcome as JSON values."""
+    return {
+        **asdict(outcome),
+        "cited_memories": list(outcome.cited_memories),
+        "decided_at": iso(outcome.decided_at),
+        "available_at": iso(outcome.available_at),
+        "fill_session": iso(outcome.fill_session),
+        "exit_session": iso(outcome.exit_session),
+    }
+
+
+def portfolio_json(portfolio: Portfolio) -> dict[str, Any]:
+    """A portfolio as JSON values."""
+    return {
+        "currency": portfolio.currency,
+        "cash": portfolio.cash,
+        "equity": portfolio.equity,
+        "positions": dict(portfolio.positions),
+    }

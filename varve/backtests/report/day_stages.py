@@ -1,0 +1,199 @@
+"""The stages of an agent's days as the report shows them: replies, tools, tokens, and the run's sums."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from varve.backtests.record.journal import Journal
+from varve.backtests.report.metric_rows import ABSENT
+
+MAX_REPLY_CHARS = 1_500
+SAID_ABOVE = ("action", "confidence", "rationale", "cited_memories")
+"""Fields of a decision that the day shows already."""
+MAX_PICTURED_DAYS = 20
+"""Days of which the page holds the very images that the model was shown: those with orders first."""
+
+Row = Mapping[str, Any]
+Key = tuple[Any, ...]
+
+
+def key_of(row: Row) -> Key:
+    """What steps and their model calls have in common."""
+    return tuple(row[name] for name in ("phase", "step", "decision_at", "instrument"))
+
+
+def by_step(calls: Iterable[Row]) -> dict[Key, list[Row]]:
+    """Model calls by the step that they belong to, in their order."""
+    grouped: dict[Key, list[Row]] = {}
+    for call in calls:
+        grouped.setdefault(key_of(call), []).append(call)
+    return grouped
+
+
+def pictures(journal: Journal, steps: Sequence[Row], calls: Iterable[Row]) -> dict[str, bytes]:
+    """Images by name that the model was shown on 20 days: with orders first, then the newest."""
+    grouped = by_step(calls)
+    named = [(row, _images(grouped.get(key_of(row), ()))) for row in steps]
+    shown = [(not row["orders"], -i, names) for i, (row, names) in enumerate(named) if names]
+    chosen = sorted(shown)[:MAX_PICTURED_DAYS]
+    found = {name: journal.image(name) for *_, names in chosen for name in names}
+    return {name: data for name, data in found.items() if data is not None}
+
+
+def stages_of_day(row: Row, calls: Sequence[Row], shown: Mapping[str, bytes]) -> list[dict[str, Any]]:
+    """Each stage of a day: what became of it, what it was shown and said, and what that cost.
+
+    Stages that asked nothing are there too where the agent notes them.
+    """
+    notes = {note["stage"]: note for note in row["decision"].get("stages", ())}
+    by_stage: dict[str, list[Row]] = {name: [] for name in notes}
+    for call in calls:
+        by_stage.setdefault(call["stage"], []).append(call)
+    return [_stage(name, notes.get(name), asked, shown) for name, asked in by_stage.items()]
+
+
+def stage_table(steps: Sequence[Row], calls: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of what each stage did and cost over the run; the warm-up's apart; the sum last.
+
+    Tokens a day are over the days of the phase, those included on which the stage asked nothing.
+    """
+    names = dict.fromkeys((call["phase"], call["stage"]) for call in calls)
+    notes: dict[tuple[str, str], list[Row]] = {}
+    for row in steps:
+        for note in row["decision"].get("stages", ()):
+            notes.setdefault((row["phase"], note["stage"]), []).append(note)
+    header = ["stage", "done", "failed", "skipped", "chart as", "calls", "from cache", "re-asks",
+              "tokens in", "tokens out", "tokens a day"]  # fmt: skip
+    days = {phase: sum(row["phase"] == phase for row in steps) for phase in ("warmup", "trade")}
+    rows = []
+    for phase, stage in dict.fromkeys([*notes, *names]):
+        own = [call for call in calls if (call["phase"], call["stage"]) == (phase, stage)]
+        label = f"{stage} (warm-up)" if phase == "warmup" and stage != "warm_up" else stage
+        rows.append([label, *_counts(notes.get((phase, stage))), *_costs(own, days[phase])])
+    if len(rows) > 1:
+        rows.append(["all", *[""] * 4, *_costs(calls, sum(days.values()))])
+    return header, rows
+
+
+def stage_figures(steps: Sequence[Row], calls: Sequence[Row]) -> dict[str, Any]:
+    """What ``metrics.json`` says of an agent whose days have stages; nothing of any other agent.
+
+    ``stages``: by name, over warm-up and trading: how often it was done, failed and skipped, how charts
+    were shown, its calls and tokens. ``tools``: how often each tool was called of those that were
+    offered; 0 for one that was ignored.
+    """
+    notes = [note for row in steps for note in row["decision"].get("stages", ())]
+    if not notes:
+        return {}
+    stages = {}
+    for name in dict.fromkeys([note["stage"] for note in notes] + [call["stage"] for call in calls]):
+        told = [note for note in notes if note["stage"] == name]
+        own = [call["usage"] for call in calls if call["stage"] == name]
+        stages[name] = {
+            **{state: sum(n["state"] == state for n in told) for state in ("done", "failed", "skipped")},
+            **{f"shown_{way}": sum(note["shown"] == way for note in told) for way in ("image", "table")},
+            **{key: sum(usage[key] for usage in own) for key in ("calls", "input_tokens", "output_tokens")},
+        }
+    deciding = [call for call in calls if call["stage"] == "decide"]
+    offered = {tool["function"]["name"]: 0 for call in deciding for tool in call["tools"][:-1]}
+    asked = [call["name"] for row in steps for call in row["decision"]["tool_calls"]]
+    return {"stages": stages, "tools": {name: asked.count(name) for name in offered}}
+
+
+def abstentions(config: Row, calls: Sequence[Row]) -> dict[str, int]:
+    """How many decisions a model that weighs actions left to a setting; nothing of any other run."""
+    if config.get("decide") != "score" or not calls:
+        return {}
+    made = (one for call in calls for one in call["reply"]["tool_calls"])
+    return {"abstentions": sum(bool(one["args"].get("abstained")) for one in made)}
+
+
+def _counts(notes: Sequence[Row] | None) -> list[str]:
+    if notes is None:
+        return [ABSENT] * 4
+    states = [note["state"] for note in notes]
+    ways = [note["shown"] for note in notes if note["shown"]]
+    shown = ", ".join(f"{way} {ways.count(way)}×" for way in dict.fromkeys(ways)) or ABSENT
+    return [*(f"{states.count(state):,}" for state in ("done", "failed", "skipped")), shown]
+
+
+def _costs(calls: Sequence[Row], days: int) -> list[str]:
+    told, said = (sum(call["usage"][name] for call in calls) for name in ("input_tokens", "output_tokens"))
+    counts = (len(calls), sum(call["cached"] for call in calls), sum(call["attempt"] > 0 for call in calls))
+    each = (told + said) / days if days else 0.0
+    return [f"{count:,}" for count in (*counts, told, said)] + [f"{each:,.0f}"]
+
+
+def _stage(name: str, note: Row | None, calls: Sequence[Row], shown: Mapping[str, bytes]) -> dict[str, Any]:
+    refused = sum(call["reply"]["finish_reason"] == "image_refused" for call in calls)
+    told, said = (sum(call["usage"][key] for call in calls) for key in ("input_tokens", "output_tokens"))
+    facts = [f"chart as {note['shown']}"] if note and note["shown"] else []
+    if calls:
+        facts.append(f"{len(calls)} call{'s' if len(calls) > 1 else ''}")
+        facts.append(f"{told:,} + {said:,} tokens" if told + said else "tokens not counted")
+    if calls and all(call["cached"] for call in calls):
+        facts.append("from the cache")
+    facts += [f"image refused {refused}×"] if refused else []
+    images = [image for image in _images(calls) if image in shown]
+    return {
+        "name": name.replace("_", " "),
+        "state": note["state"] if note else "done",
+        "detail": note["detail"] if note else "",
+        "facts": " · ".join(facts),
+        "reply": _reply(calls),
+        "unused": _unused(calls),
+        "images": [base64.b64encode(shown[image]).decode() for image in images],
+    }
+
+
+def _reply(calls: Sequence[Row]) -> list[tuple[str, str]]:
+    """The last reply of a stage, field by field; a text as it is."""
+    if not calls:
+        return []
+    reply = calls[-1]["reply"]
+    fields = [
+        (name, value)
+        for call in reply["tool_calls"]
+        for name, value in call["args"].items()
+        if call["name"] != "decide" or name not in SAID_ABOVE
+    ]
+    if not fields and reply["content"]:
+        fields = [("text", reply["content"])]
+    return [
+        (name.replace("_", " "), _cut(_plain(value))) for name, value in fields if value not in ("", [], None)
+    ]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key}: {_plain(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ("\n" if any(isinstance(item, Mapping) for item in value) else ", ").join(map(_plain, value))
+    return str(value)
+
+
+def _unused(calls: Sequence[Row]) -> list[str]:
+    """Tools that were offered and not called. The last schema of a call is the form of its reply."""
+    offered = dict.fromkeys(tool["function"]["name"] for call in calls for tool in call["tools"][:-1])
+    called = {asked["name"] for call in calls for asked in call["reply"]["tool_calls"]}
+    return [name for name in offered if name not in called]
+
+
+def _images(calls: Iterable[Row]) -> list[str]:
+    """Names of the images in the messages of some calls, each once."""
+    blocks = (
+        block
+        for call in calls
+        for message in call["messages"]
+        if isinstance(message.get("content"), list)
+        for block in message["content"]
+    )
+    return list(
+        dict.fromkeys(b["sha256"] for b in blocks if isinstance(b, Mapping) and b.get("type") == "image")
+    )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_REPLY_CHARS else text[: MAX_REPLY_CHARS - 1] + "…"

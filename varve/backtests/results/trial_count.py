@@ -1,0 +1,130 @@
+"""How often one has tried, and what that leaves of a run's Sharpe ratio."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from varve.backtests.record.folder import RunFolder
+from varve.backtests.record.trials import Trial, registry_beside, trial_of_run
+from varve.backtests.results.luck import (
+    deflated_sharpe,
+    minimum_track_record,
+    probabilistic_sharpe,
+    sharpe_per_session,
+)
+from varve.errors import VarveError
+from varve.market.data import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class TrialCount:
+    """What was tried on one ticker in windows that share a session with a given one.
+
+    ``settings`` counts distinct settings, another seed being another setting; ``apart_from_seeds``
+    does not count seeds; ``trials`` counts every one. ``sharpes`` are the known Sharpe ratios per
+    session, the latest of each of ``settings``, by settings and seed. ``complete`` is False where
+    there may have been more.
+    """
+
+    settings: int
+    apart_from_seeds: int
+    trials: int
+    sharpes: Mapping[tuple[str, int], float]
+    complete: bool = True
+
+
+def count_trials(trials: Sequence[Trial], run: Trial, *, complete: bool = True) -> TrialCount:
+    """The trials on a run's ticker and data whose windows share a session with its own, itself among them.
+
+    Sharing a session is enough: else N would begin anew with each day that a window moves.
+    """
+    found = [
+        trial
+        for trial in trials
+        if (trial.ticker, trial.world) == (run.ticker, run.world)
+        and trial.start <= run.end
+        and run.start <= trial.end
+    ]
+    if run.run_id not in {trial.run_id for trial in found}:
+        found.append(run)
+    return TrialCount(
+        settings=len({(trial.settings, trial.seed) for trial in found}),
+        apart_from_seeds=len({trial.settings for trial in found}),
+        trials=len(found),
+        sharpes={(t.settings, t.seed): t.sharpe for t in found if t.sharpe is not None},
+        complete=complete,
+    )
+
+
+def deflate(folder: RunFolder, returns: Floats) -> dict[str, Any] | None:
+    """What ``run.json`` and the report say of a run beside all others that were tried.
+
+    Where the registry does not hold the run, because its folder was copied from elsewhere, it is what
+    its ``run.json`` says already. A registry that cannot be used is told, with the reason.
+
+    Args:
+        folder: the run.
+        returns: of its agent, simple, per session, shape (n,).
+
+    Returns:
+        JSON values; None where nothing is known.
+    """
+    manifest = folder.read()
+    recorded: dict[str, Any] | None = manifest.get("trials")
+    try:
+        registry = registry_beside(folder)
+        if registry is None:
+            return recorded
+        run = trial_of_run(manifest)
+        count = count_trials(registry.trials(), run, complete=registry.complete())
+    except VarveError as error:
+        return {"problem": str(error)}
+    sharpes = dict(count.sharpes)
+    probability = probabilistic_sharpe(returns)
+    if not math.isnan(probability):
+        sharpes[(run.settings, run.seed)] = sharpe_per_session(returns)
+    deflated = deflated_sharpe(returns, count.settings, list(sharpes.values()))
+    found = {
+        "ticker": run.ticker,
+        "settings": count.settings,
+        "trials": count.trials,
+        "complete": count.complete,
+        "known_sharpes": len(sharpes),
+        "luck_sharpe_per_session": deflated.luck,
+        "probabilistic_sharpe": probability,
+        "deflated_sharpe": deflated.probability,
+        "minimum_track_record_sessions": minimum_track_record(returns),
+    }
+    return {name: None if _nan(value) else value for name, value in found.items()}
+
+
+def trials_sentence(found: Mapping[str, Any] | None) -> str:
+    """What :func:`deflate` found, in words; empty where nothing is known."""
+    if found is None:
+        return ""
+    if "problem" in found:
+        return f"Without a deflated Sharpe ratio: {found['problem']}"
+    least = "" if found["complete"] else "at least "
+    settings, trials = found["settings"], found["trials"]
+    text = (
+        f"Tried on {found['ticker']} in windows that share a session with this one: {least}"
+        f"{settings:,} {'setting' if settings == 1 else 'settings'} in {trials:,} "
+        f"{'trial' if trials == 1 else 'trials'}."
+    )
+    if found["deflated_sharpe"] is None:
+        return f"{text} This run has no Sharpe ratio to deflate."
+    text += f" Probability that the true Sharpe ratio is above 0: {found['probabilistic_sharpe']:.2f}"
+    if settings > 1:
+        text += f"; above the best that luck finds in {settings:,}: {found['deflated_sharpe']:.2f}"
+    text += " (deflated Sharpe)." if settings > 1 else "; nothing else was tried to deflate it by."
+    needed = found["minimum_track_record_sessions"]
+    if needed is None:
+        return f"{text} No length of such a record would put it above 0."
+    return f"{text} Such a record is above 0 at 95 % from {needed:,.0f} sessions on."
+
+
+def _nan(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)

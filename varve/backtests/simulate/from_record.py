@@ -1,0 +1,161 @@
+"""A run read back from its folder: its data, its settings, and who may write to it now."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from varve.backtests.config import RunConfig, Window
+from varve.backtests.record.folder import RunFolder, software
+from varve.backtests.record.inputs import read_inputs
+from varve.backtests.simulate.starting_memory import snapshot_of_run
+from varve.config import home
+from varve.errors import IntegrityError, StorageError, UsageError, VarveError
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
+    from varve.backtests.runner import Prepared
+    from varve.market.data import InstrumentData
+
+
+def recorded_data(folder: RunFolder, manifest: dict[str, Any]) -> InstrumentData:
+    """The data of a run: its ``inputs.parquet``, or, of a run without one, what is stored now.
+
+    Raises:
+        BadFileError: if the file is missing or damaged.
+        IntegrityError: if the data is not what the run saw.
+    """
+    if manifest["bundle"]:
+        data, origin = read_inputs(folder.inputs), str(folder.inputs)
+    else:
+        from varve.backtests.runner import prepare
+
+        config = RunConfig.build(**{**manifest["config"], "memory": None, "tune": False})
+        data, origin = prepare(config).data, "the data stored now"
+    if data.content_hash != manifest["data_hash"]:
+        raise IntegrityError(
+            f"{origin} is not the data of this run: hash {data.content_hash[:12]}, "
+            f"run.json says {manifest['data_hash'][:12]}",
+            mend="copy the run folder again" if manifest["bundle"] else "import the data of the run again",
+        )
+    return data
+
+
+def prepare_recorded(folder: RunFolder, manifest: dict[str, Any], model: BaseChatModel | None) -> Prepared:
+    """The run as it was prepared, from its own record; ``model`` answers what is not recorded.
+
+    Raises:
+        VarveError: as :func:`recorded_data`, and where the agent is not installed.
+    """
+    from varve.backtests.runner import Prepared, find_trader
+
+    config = RunConfig.build(**manifest["config"])
+    trader_class = find_trader(config.agent)
+    data, window = recorded_data(folder, manifest), manifest["window"]
+    return Prepared(
+        config=config,
+        trader_class=trader_class,
+        # Of a tuned run these are the settings that its search chose.
+        trader_config=trader_class.Config.build(
+            **(manifest["agent_settings"] if config.tune else config.settings)
+        ),
+        data=data,
+        label=manifest["data_label"],
+        window=Window(
+            bar_index(data, window["warmup_start"]),
+            bar_index(data, window["start"]),
+            bar_index(data, window["end"]),
+        ),
+        model=model if trader_class.needs_model else None,
+        snapshot=snapshot_of_run(folder, manifest),
+    )
+
+
+def bar_index(data: InstrumentData, session: str) -> int:
+    """The place of a session (ISO date) in the data.
+
+    Raises:
+        IntegrityError: if it is not there.
+    """
+    wanted = date.fromisoformat(session)
+    for i in range(len(data.bars)):
+        if data.bars.session(i) == wanted:
+            return i
+    raise IntegrityError(f"the run's record names the session {session}, which its data does not hold")
+
+
+def check_software(manifest: dict[str, Any]) -> None:
+    """That a run goes on under the major versions that it began with.
+
+    Raises:
+        IntegrityError: naming each that differs.
+    """
+    then, now = manifest["software"]["versions"], software()["versions"]
+    differing = [
+        f"{name} {then[name]}, now {now.get(name, 'absent')}"
+        for name in then
+        if _major(then[name]) != _major(now.get(name, "absent"))
+    ]
+    if differing:
+        raise IntegrityError(
+            f"run {manifest['run_id']} began with other software: {'; '.join(differing)}",
+            mend="install those versions, or start the run anew",
+        )
+
+
+def _major(version: str) -> str:
+    parts = version.split(".")
+    # Before 1.0 the second number is the one that breaks things; so it is for Python.
+    return ".".join(parts[:2]) if parts[0] == "0" or (parts[0] == "3" and len(parts) == 3) else parts[0]
+
+
+@contextmanager
+def sole_writer(folder: RunFolder) -> Iterator[None]:
+    """Keeps a second process from writing to the same run; let go when the process ends, however it ends.
+
+    Raises:
+        UsageError: if another process writes to the run now.
+        StorageError: if the folder cannot be written.
+    """
+    path: Path = folder.path / "run.lock"
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StorageError(
+            f"run folder {folder.path} cannot be written: {error}", mend="copy it to where it can be"
+        ) from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(
+                f"run {folder.run_id} is being written by another process",
+                mend="wait for it, or stop it, then resume",
+            ) from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def unfinished_run(config: RunConfig) -> RunFolder | None:
+    """The newest run of exactly these settings that was stopped and is nobody's now; None without one."""
+    runs = home() / "runs"
+    # A run's folder is named by time first.
+    named = f"*-{config.agent}-{config.ticker}-{config.identity()[:6]}*"
+    for path in sorted(runs.glob(named), reverse=True):
+        folder = RunFolder(path)
+        try:
+            manifest = folder.read()
+            with sole_writer(folder):
+                pass
+        except VarveError:
+            continue
+        if manifest["config_hash"] == config.identity() and manifest["status"] != "finished":
+            return folder
+    return None

@@ -1,0 +1,76 @@
+"""``rescore.html``: a run's decisions under other rules, one self-contained page with table and chart."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+from varve.backtests.derive import RESCORE_CHART, RESCORE_FILE
+from varve.backtests.record.folder import RunFolder, write_atomically
+from varve.backtests.studies.rescore.chart import RULE_COLOURS, draw_rescored
+from varve.backtests.studies.rescore.rescore import IN_WORDS, Rescored
+from varve.backtests.studies.rescore.sentences import (
+    as_json,
+    percent,
+    ratio,
+    rules_table,
+    sentences,
+    size,
+    table,
+)
+
+PAGE_FILE = "rescore.html"
+
+
+def write_rescored(folder: RunFolder, rescored: Rescored) -> None:
+    """Write figures, chart and page into the run's folder, in this order.
+
+    Raises:
+        StorageError: if the folder cannot be written.
+    """
+    chart = draw_rescored(rescored)
+    text = json.dumps(as_json(rescored), indent=1, allow_nan=False) + "\n"
+    write_atomically(folder.path / RESCORE_FILE, text)
+    (folder.path / RESCORE_CHART).write_bytes(chart)
+    write_atomically(folder.path / PAGE_FILE, render_rescored(rescored, chart))
+
+
+def render_rescored(rescored: Rescored, chart: bytes) -> str:
+    """The page as HTML text; what came from data is escaped by the template."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader = PackageLoader("varve.backtests", "templates")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    header, rows = table(rescored)
+    return environment.get_template("rescore.html.j2").render(
+        title=f"{rescored.agent} on {rescored.ticker}, by other rules · Varve",
+        agent=rescored.agent,
+        ticker=rescored.ticker,
+        label=rescored.label,
+        synthetic=rescored.synthetic,
+        window=f"{rescored.sessions[0]} to {rescored.sessions[-1]}, {len(rescored.actions)} decisions",
+        failures=rescored.failures,
+        cards=[_card(rescored, column.rule) for column in rescored.columns],
+        sentences=sentences(rescored),
+        header=header,
+        colours=RULE_COLOURS,
+        rows=rows,
+        rules=rules_table(rescored),
+        chart=base64.b64encode(chart).decode(),
+        run_id=rescored.run_id,
+        run_digest=rescored.run_digest,
+    )
+
+
+def _card(rescored: Rescored, rule: str) -> dict[str, Any]:
+    column = next(column for column in rescored.columns if column.rule == rule)
+    return {
+        "rule": rule,
+        "name": IN_WORDS[rule],
+        "colour": RULE_COLOURS[rule],
+        "total": percent(column.agent.total_return),
+        "sharpe": ratio(column.agent.sharpe),
+        "drawdown": size(column.agent.max_drawdown),
+        "held": percent(column.buy_and_hold.total_return),
+    }

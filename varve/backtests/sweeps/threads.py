@@ -1,0 +1,188 @@
+"""A sweep: many runs in one process, one thread each, in step where they share a model of this process.
+
+``VARVE_HOME/sweeps/<identity>.json`` remembers which run folder belongs to which settings, so that a
+sweep begun again skips what is finished and goes on with what is not.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from varve.backtests.config import RunConfig
+from varve.backtests.integrity.replay import resume_run
+from varve.backtests.record.folder import RunFolder, write_atomically
+from varve.backtests.runner import Prepared, run_backtest
+from varve.backtests.sweeps.plan import Sweep
+from varve.config import home
+from varve.errors import BadFileError, StorageError, VarveError
+from varve.finllm.engine.lockstep import Lockstep
+
+if TYPE_CHECKING:
+    from varve.backtests.simulate.trading_day import StepRecord
+
+State = Literal["waiting", "running", "finished", "failed"]
+
+
+@dataclass
+class RunState:
+    """One run of a sweep as it stands. ``error`` is why it failed; what it has done is kept."""
+
+    config: RunConfig
+    state: State = "waiting"
+    folder: RunFolder | None = None
+    done: int = 0
+    total: int | None = None
+    session: str = ""
+    error: BaseException | None = None
+
+
+OnChange = Callable[[Sequence[RunState]], None]
+"""Told the state of all runs about every fifth of a second, from the thread that runs the sweep."""
+
+
+@dataclass
+class _Going:
+    """What the threads of a sweep share."""
+
+    record: _Record
+    steps: Lockstep
+    use_cache: bool
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+
+def run_sweep(
+    sweep: Sweep, *, again: bool = False, use_cache: bool = True, on_change: OnChange | None = None
+) -> list[RunState]:
+    """Run what is not finished yet, all at once; a run that fails does not stop the others.
+
+    Args:
+        again: start every run anew.
+        use_cache: take replies from the reply cache and keep new ones there.
+
+    Returns:
+        The runs in the sweep's order, finished or failed.
+
+    Raises:
+        BadFileError, StorageError: if the sweep's record cannot be read or written.
+        KeyboardInterrupt: after every run has been stopped at the end of its step.
+    """
+    record = _Record(sweep)
+    states = [RunState(config) for config in sweep.runs]
+    for state in states:
+        state.folder = None if again else record.folder(state.config)
+        if state.folder is not None and state.folder.read()["status"] == "finished":
+            state.state = "finished"
+    left = [state for state in states if state.state != "finished"]
+    going = _Going(record, Lockstep(len(left)), use_cache)
+
+    def tell() -> None:
+        if on_change is not None:
+            on_change(states)
+
+    threads: list[threading.Thread] = []
+    try:
+        for state in left:
+            threads.append(_start(state, going))
+            tell()
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(0.2)
+                tell()
+    except KeyboardInterrupt:
+        going.stopped.set()
+        going.steps.open()
+        for thread in threads:
+            thread.join()
+        raise
+    finally:
+        going.steps.close()
+    tell()
+    return states
+
+
+def _start(state: RunState, going: _Going) -> threading.Thread:
+    """The run's thread, once the run has its folder: one after another, so that names and order are fixed."""
+    begun = threading.Event()
+    thread = threading.Thread(target=_run, args=(state, going, begun), name=f"run {state.config.ticker}")
+    thread.start()
+    begun.wait()
+    return thread
+
+
+def _run(state: RunState, going: _Going, begun: threading.Event) -> None:
+    """One run from its start to its results, in its own thread."""
+
+    def on_start(prepared: Prepared, folder: RunFolder) -> None:
+        state.folder, state.total, state.state = folder, prepared.total_steps, "running"
+        going.record.note(state.config, folder)
+        going.steps.enter(prepared.model)
+        begun.set()
+
+    def on_step(step: StepRecord, done: int, total: int) -> None:
+        state.done, state.session = done, str(step.session)
+        if done == total:
+            going.steps.leave()
+        if going.stopped.is_set():
+            raise KeyboardInterrupt
+
+    given: dict[str, Any] = {"on_start": on_start, "on_step": on_step, "use_cache": going.use_cache}
+    try:
+        if state.folder is None:
+            run_backtest(state.config, **given)
+        else:
+            resume_run(state.folder, **given)
+        state.state = "finished"
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (kept and told; the other runs go on)
+        state.state, state.error = "failed", error
+    finally:
+        going.steps.forget()
+        begun.set()
+
+
+class _Record:
+    """Which folder belongs to which settings, on disk."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self.path = home() / "sweeps" / f"{sweep.identity[:16]}.json"
+        self._name = sweep.name
+        self._runs = self._read()
+
+    def _read(self) -> dict[str, str]:
+        try:
+            runs = json.loads(self.path.read_text(encoding="utf-8"))["runs"]
+            return {str(key): str(value) for key, value in runs.items()}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BadFileError(
+                f"{self.path} is no record of a sweep: {error}",
+                mend="delete it to start the sweep anew; its runs are kept",
+            ) from error
+
+    def folder(self, config: RunConfig) -> RunFolder | None:
+        """The run's folder; None where it was not started, or was deleted."""
+        run_id = self._runs.get(config.identity())
+        if run_id is None or not (home() / "runs" / run_id / "run.json").is_file():
+            return None
+        return RunFolder(home() / "runs" / run_id)
+
+    def note(self, config: RunConfig, folder: RunFolder) -> None:
+        """Remember a run's folder."""
+        self._runs[config.identity()] = folder.run_id
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"the folder {self.path.parent} cannot be made: {error}",
+                mend="set VARVE_HOME to a folder that can be written",
+            ) from error
+        write_atomically(self.path, json.dumps({"sweep": self._name, "runs": self._runs}, indent=2) + "\n")
+
+
+def message_of(error: BaseException) -> str:
+    """Why a run failed, in one line or two."""
+    return str(error) if isinstance(error, VarveError) else f"{type(error).__name__}: {error}"

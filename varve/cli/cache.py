@@ -1,0 +1,126 @@
+"""``backtest cache``: what the reply cache holds, and moving it to another machine."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from varve.errors import SettingError, UsageError
+
+INPUT_PRICE, OUTPUT_PRICE = "VARVE_PRICE_INPUT", "VARVE_PRICE_OUTPUT"
+"""Environment variables: USD per million tokens read, and written, by the model."""
+
+
+def saved_usd(input_tokens: int, output_tokens: int) -> float | None:
+    """What tokens would have cost in USD by the prices in the environment; None without prices.
+
+    Raises:
+        SettingError: if a price is no number.
+    """
+    prices = [_price(INPUT_PRICE), _price(OUTPUT_PRICE)]
+    if prices == [None, None]:
+        return None
+    return (input_tokens * (prices[0] or 0.0) + output_tokens * (prices[1] or 0.0)) / 1e6
+
+
+def _price(variable: str) -> float | None:
+    given = os.environ.get(variable, "").strip()
+    try:
+        price = float(given) if given else None
+    except ValueError:
+        price = -1.0
+    if price is not None and not 0.0 <= price < 1e9:
+        raise SettingError(f"{variable} cannot be {given!r}: USD per million tokens expected")
+    return price
+
+
+def print_stats() -> None:
+    """Print replies and tokens by model."""
+    from varve.finllm.chat.reply_cache import ReplyCache, cache_path
+
+    console = Console(highlight=False)
+    if not cache_path().exists():
+        console.print(f"no reply cache yet: {cache_path()}", soft_wrap=True)
+        return
+    with ReplyCache() as cache:
+        stats = cache.stats()
+    table = Table(show_edge=False, pad_edge=False, header_style="bold")
+    table.add_column("model", overflow="fold")
+    for name in ("replies", "tokens in", "tokens out", "USD"):
+        table.add_column(name, justify="right")
+    for row in stats:
+        money = saved_usd(row.input_tokens, row.output_tokens)
+        cells = (row.replies, row.input_tokens, row.output_tokens)
+        table.add_row(row.model, *(f"{cell:,}" for cell in cells), "–" if money is None else f"{money:,.2f}")
+    console.print(table)
+    console.print(f"{cache_path()}: {cache_path().stat().st_size / 1e6:,.1f} MB", soft_wrap=True)
+    if stats and saved_usd(0, 0) is None:
+        console.print(f"for USD set {INPUT_PRICE} and {OUTPUT_PRICE} (USD per million tokens)", style="dim")
+
+
+def prune(*, model: str | None, before: date | None, everything: bool) -> None:
+    """Delete replies.
+
+    Raises:
+        UsageError: if nothing says which.
+    """
+    from varve.finllm.chat.reply_cache import ReplyCache
+
+    if model is None and before is None and not everything:
+        raise UsageError("nothing says which replies to delete", mend="give --model, --before or --all")
+    instant = None if before is None else datetime(before.year, before.month, before.day, tzinfo=UTC)
+    with ReplyCache() as cache:
+        if model is not None and model not in [row.model for row in cache.stats()]:
+            known = ", ".join(row.model for row in cache.stats()) or "none"
+            raise UsageError(f"no replies of model {model!r} are kept; kept: {known}")
+        print(f"deleted {cache.prune(model=model, before=instant):,} replies")
+
+
+def export(file: Path, run: str | None) -> None:
+    """Write the cache, or the replies of one run, as JSON lines."""
+    from varve.finllm.chat.reply_cache import ReplyCache
+
+    keys = None if run is None else _keys_of(run)
+    with ReplyCache() as cache:
+        print(f"wrote {cache.export(file, keys):,} replies to {file}")
+
+
+def import_file(file: Path) -> None:
+    """Add an exported file's replies to the cache."""
+    from varve.finllm.chat.reply_cache import ReplyCache
+
+    with ReplyCache() as cache:
+        done = cache.import_(file)
+    print(f"added {done.added:,} replies; {done.known:,} were there already")
+    if done.differing:
+        print(f"{done.differing:,} differ from what is there for the same call; those here were kept")
+
+
+def _keys_of(run: str) -> list[str]:
+    """The keys of a run's model calls.
+
+    Raises:
+        UsageError: if the run asked no model.
+    """
+    from varve.backtests.record.folder import find_run
+    from varve.backtests.record.journal import Journal
+    from varve.finllm.chat.reply_cache import reply_key
+    from varve.finllm.chat.reply_source import Asked
+
+    folder = find_run(run)
+    manifest = folder.read()
+    if manifest["model"] is None:
+        raise UsageError(f"run {folder.run_id} asked no language model")
+    journal = Journal(folder.journal, run_id=manifest["run_id"], read_only=True)
+    try:
+        calls = list(journal.rows("model_calls"))
+    finally:
+        journal.close()
+    return [
+        reply_key(manifest["model"], Asked(c["stage"], c["attempt"], tuple(c["messages"]), tuple(c["tools"])))
+        for c in calls
+    ]

@@ -1,0 +1,138 @@
+"""``backtest sweep`` in the terminal: progress of all runs, what failed, and the comparison at the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from varve.backtests.sweeps.plan import Sweep, read_sweep
+from varve.backtests.sweeps.threads import RunState, message_of, run_sweep
+from varve.errors import UsageError, VarveError
+
+MAX_BARS = 24
+"""More runs than that show one bar together."""
+
+
+def run_sweep_file(file: Path, *, again: bool, use_cache: bool, as_json: bool, quiet: bool) -> int:
+    """Run a sweep and print what came of it; the exit code, that of the first run that failed."""
+    sweep = read_sweep(file)
+    if as_json or quiet:
+        states = run_sweep(sweep, again=again, use_cache=use_cache)
+    else:
+        with _Bars(sweep) as bars:
+            states = run_sweep(sweep, again=again, use_cache=use_cache, on_change=bars.show)
+    if quiet:
+        for state in states:
+            if state.folder is not None and state.state == "finished":
+                print(state.folder.report)
+    elif as_json:
+        print(json.dumps(_json(states), indent=2, allow_nan=False))
+    else:
+        _print_comparison(states)
+    _print_failures(file, states)
+    failed = [state.error for state in states if state.error is not None]
+    return (failed[0].exit_code if isinstance(failed[0], VarveError) else 1) if failed else 0
+
+
+class _Bars:
+    """A bar for every run, or one for all where they are many; on standard error."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}"),
+            console=self._console,
+            transient=True,
+        )
+        self._console.print(f"{sweep.name}: {len(sweep.runs)} runs")
+        self._all = self._progress.add_task("all", total=None, state="")
+        few = len(sweep.runs) <= MAX_BARS
+        self._tasks = [
+            self._progress.add_task(f"{run.agent} {run.ticker} seed {run.seed}", total=None, state="")
+            for run in (sweep.runs if few else ())
+        ]
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+        if isinstance(error, KeyboardInterrupt):
+            self._console.print("every finished step is kept; the same command goes on")
+
+    def show(self, states: Sequence[RunState]) -> None:
+        """Move the bars."""
+        counts = {name: sum(state.state == name for state in states) for name in ("finished", "failed")}
+        total = None if any(s.total is None and s.state == "waiting" for s in states) else _steps(states)
+        text = f"{counts['finished']} finished"
+        text += f", [red]{counts['failed']} failed[/red]" if counts["failed"] else ""
+        self._progress.update(self._all, completed=sum(s.done for s in states), total=total, state=text)
+        for task, state in zip(self._tasks, states, strict=False):
+            word = state.session if state.state == "running" else state.state
+            self._progress.update(task, completed=state.done, total=state.total, state=word)
+
+
+def _steps(states: Sequence[RunState]) -> int:
+    return sum(state.done if state.state == "failed" else state.total or 0 for state in states)
+
+
+def _print_comparison(states: Sequence[RunState]) -> None:
+    from varve.cli.compare_command import print_comparison
+
+    try:
+        print_comparison(_compared(states))
+    except UsageError as error:
+        print(f"no comparison: {error.message}")
+
+
+def _compared(states: Sequence[RunState]) -> Any:
+    from varve.backtests.studies.compare.comparison import compare
+    from varve.backtests.studies.compare.entrants import read_entrant
+
+    done = [state.folder for state in states if state.folder is not None and state.state == "finished"]
+    return compare([read_entrant(folder) for folder in done])
+
+
+def _json(states: Sequence[RunState]) -> dict[str, Any]:
+    runs = [
+        {
+            "run_id": None if state.folder is None else state.folder.run_id,
+            "state": state.state,
+            "error": None if state.error is None else message_of(state.error),
+            "config": state.config.model_dump(mode="json"),
+        }
+        for state in states
+    ]
+    try:
+        found = _compared(states).json()
+    except UsageError as error:
+        found = {"error": error.message}
+    return {"runs": runs, "comparison": found}
+
+
+def _print_failures(file: Path, states: Sequence[RunState]) -> None:
+    console = Console(stderr=True, highlight=False)
+    for state in states:
+        if state.error is None:
+            continue
+        run = state.config
+        named = f"{run.agent} on {run.ticker}, seed {run.seed}"
+        where = "" if state.folder is None else f" ({state.folder.run_id})"
+        console.print(
+            f"[red]failed:[/red] {escape(f'{named}{where}: {message_of(state.error)}')}", soft_wrap=True
+        )
+    if any(state.error is not None for state in states):
+        console.print(f"go on with what is not finished: backtest sweep {file}", soft_wrap=True)

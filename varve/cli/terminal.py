@@ -1,0 +1,155 @@
+"""What a run shows in the terminal: first line, progress bar, table, one sentence, the report's path."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from varve.backtests.config import RunConfig
+from varve.backtests.record.folder import RunFolder
+from varve.backtests.simulate.rule_search import tuning_sentence
+from varve.backtests.simulate.starting_memory import memory_sentences
+from varve.cli.cache import saved_usd
+from varve.errors import ModelTransportError, StorageError
+from varve.finllm.chat.model_cards import knowledge_warning
+
+if TYPE_CHECKING:
+    from varve.backtests.integrity.replay import Replayed
+    from varve.backtests.runner import Prepared
+    from varve.backtests.simulate.trading_day import StepRecord
+
+
+ALL_COLUMNS_WIDTH = 92
+
+
+class RunProgress:
+    """A progress bar with date, position, equity and failures; prints to standard error."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._failures = 0
+        self._folder: RunFolder | None = None
+        self._progress = Progress(
+            TextColumn("{task.fields[phase]:<8}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}"),
+            TimeRemainingColumn(compact=True),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._progress.add_task("run", total=None, phase="opening", state="")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+        resumable = isinstance(error, ModelTransportError | StorageError | KeyboardInterrupt)
+        if resumable and self._folder is not None:
+            self._console.print(f"go on with it: backtest run --resume {self._folder.run_id}", soft_wrap=True)
+
+    def on_start(self, prepared: Prepared, folder: RunFolder) -> None:
+        """Say what is run and on what data, before the first step."""
+        style = "bold yellow" if prepared.data.provenance.synthetic else "bold"
+        self._console.print(prepared.label, style=style)
+        self._console.print(f"run {folder.run_id}", style="dim")
+        self._folder = folder
+        self._progress.update(self._task, total=prepared.total_steps)
+
+    def on_step(self, record: StepRecord, done: int, total: int) -> None:
+        """Move the bar by one step."""
+        self._failures += record.decision.failure is not None
+        position = record.portfolio.position(record.instrument)
+        state = f"{record.session}  {position:+g}  {record.portfolio.equity:,.0f} {record.portfolio.currency}"
+        if self._failures:
+            state += f"  [red]{self._failures} failed[/red]"
+        phase = "warm-up" if record.phase == "warmup" else "trading"
+        self._progress.update(self._task, completed=done, phase=phase, state=state)
+
+
+def print_result(folder: RunFolder, *, as_json: bool, quiet: bool) -> None:
+    """Print a derived run's results to standard output."""
+    if quiet:
+        print(folder.report)
+        return
+    metrics: dict[str, Any] = json.loads((folder.path / "metrics.json").read_text(encoding="utf-8"))
+    if as_json:
+        print(json.dumps(metrics, indent=2))
+        return
+    _print_table(folder, metrics)
+
+
+def _print_table(folder: RunFolder, metrics: dict[str, Any]) -> None:
+    from varve.backtests.report.metric_rows import table_rows
+    from varve.backtests.results.trial_count import trials_sentence
+
+    console = Console(highlight=False)
+    manifest = folder.read()
+    console.print(manifest["data_label"], style="bold yellow" if manifest["synthetic"] else "bold")
+    table = Table(show_edge=False, pad_edge=False, header_style="bold")
+    # A narrow terminal shows the agent beside buy-and-hold; the report has every column.
+    header, rows = table_rows(metrics, columns=None if console.width >= ALL_COLUMNS_WIDTH else 2)
+    table.add_column(header[0], no_wrap=True)
+    for name in header[1:]:
+        table.add_column(name, justify="right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    console.print(metrics["sentence"], style="italic")
+    if tuned := tuning_sentence(manifest):
+        console.print(tuned)
+    tried = trials_sentence(manifest.get("trials"))
+    if tried:
+        console.print(tried)
+    began_with, warnings = memory_sentences(manifest)
+    if began_with:
+        console.print(began_with)
+    stamp = knowledge_warning(manifest.get("knowledge"))
+    for warning in [*warnings, *([stamp] if stamp else [])]:
+        console.print(warning, style="bold red")
+    replies = manifest.get("replies") or {"cached": 0}
+    if replies["cached"]:
+        console.print(_cached_line(replies))
+    console.print(f"report: {folder.report}", soft_wrap=True)
+
+
+def _cached_line(replies: Mapping[str, int]) -> str:
+    tokens = replies["cached_input_tokens"] + replies["cached_output_tokens"]
+    line = f"{replies['cached']:,} of {replies['calls']:,} replies from the cache: {tokens:,} tokens saved"
+    money = saved_usd(replies["cached_input_tokens"], replies["cached_output_tokens"])
+    return line if money is None else f"{line}, {money:,.2f} USD"
+
+
+def offer_unfinished(config: RunConfig) -> None:
+    """Say on standard error that a run of these settings was stopped and can go on."""
+    from varve.backtests.simulate.from_record import unfinished_run
+
+    folder = unfinished_run(config)
+    if folder is not None:
+        console = Console(stderr=True, highlight=False)
+        console.print(
+            f"a run of these settings was stopped; go on with it: backtest run --resume {folder.run_id}",
+            soft_wrap=True,
+        )
+
+
+def print_replayed(folder: RunFolder, replayed: Replayed, *, as_json: bool) -> None:
+    """Say what a replay found."""
+    if as_json:
+        print(json.dumps({"run_id": folder.run_id, **replayed._asdict()}, indent=2))
+        return
+    print(f"{replayed.steps} steps of {folder.run_id} are equal to their replay")
+    if replayed.digest is None:
+        print("the run was never finished, so it has no run digest")
+    else:
+        print(f"run digest {replayed.digest}, the same")

@@ -1,0 +1,79 @@
+"""What ``backtest trials`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from varve.backtests.record.folder import RunFolder
+from varve.backtests.record.trials import Trial, TrialRegistry
+from varve.config import home
+from varve.errors import BadFileError
+
+
+def print_list(ticker: str | None) -> None:
+    """Print the trials, oldest first, and how many settings were tried by ticker."""
+    registry = TrialRegistry()
+    trials = [t for t in registry.trials() if ticker is None or t.ticker == ticker.upper()]
+    for trial in trials:
+        sharpe = "" if trial.sharpe is None else f"  Sharpe {trial.sharpe:+.3f} a session"
+        print(
+            f"{trial.at[:16]}  {trial.agent} {_market(trial)} {trial.start} to {trial.end} "
+            f"seed {trial.seed} settings {trial.settings[:6]}  {_state(trial)}{sharpe}"
+        )
+    for line in _counts(trials):
+        print(line)
+    if not trials:
+        print("nothing was tried yet" if ticker is None else f"nothing was tried on {ticker.upper()} yet")
+    if not registry.complete():
+        print("the registry was rebuilt: there may have been more")
+
+
+def rebuild() -> None:
+    """Mend the registry, and say what was kept, added and cannot be known."""
+    registry = TrialRegistry()
+    done = registry.rebuild()
+    if done is None:
+        print(f"{registry.path} is whole, with {_plural(len(registry.trials()), 'trial')}; nothing to mend")
+        return
+    print(f"{registry.path} is made anew: {_plural(done.kept, 'trial')} kept, {done.added} from run folders")
+    if done.aside is not None:
+        print(f"the damaged file is kept as {done.aside.name}")
+    if done.lost:
+        print(f"not known: what stood in {_plural(done.lost, 'line')} that cannot be read")
+    for run_id in done.damaged:
+        print(f"not known: run {run_id}, whose run.json cannot be read")
+    print("not known: runs that were deleted and whose entries are gone; counts say 'at least' from now on")
+
+
+def _counts(trials: Sequence[Trial]) -> list[str]:
+    markets = sorted({(_market(trial)) for trial in trials})
+    lines = []
+    for market in markets:
+        of_it = [trial for trial in trials if _market(trial) == market]
+        settings = len({(trial.settings, trial.seed) for trial in of_it})
+        lines.append(f"{market}: {_plural(settings, 'setting')} in {_plural(len(of_it), 'trial')}")
+    return lines
+
+
+def _market(trial: Trial) -> str:
+    return trial.ticker if trial.world is None else f"{trial.ticker} (sample {trial.world})"
+
+
+def _state(trial: Trial) -> str:
+    """What became of it: finished, or what its folder says, or that the folder is gone."""
+    if trial.run_id is None:
+        return "search"
+    folder = RunFolder(home() / "runs" / trial.run_id)
+    if not Path(folder.path / "run.json").is_file():
+        return "finished, deleted" if trial.finished else "deleted"
+    if trial.finished:
+        return "finished"
+    try:
+        return str(folder.read()["status"])
+    except BadFileError:
+        return "damaged"
+
+
+def _plural(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

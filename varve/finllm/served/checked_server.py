@@ -1,0 +1,139 @@
+"""A chat model behind an OpenAI-compatible server, wary of what the server answers.
+
+Needs the package ``langchain-openai``; loaded by :mod:`varve.finllm.served.openai` alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages.tool import invalid_tool_call
+from langchain_core.outputs import ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+from langchain_openai import ChatOpenAI
+
+from varve.errors import ModelTransportError
+from varve.finllm.replies.untrusted import clean
+
+_SHOWN_TOKENS = 40
+
+
+class ServedModel(ChatOpenAI):
+    """``ChatOpenAI`` with two differences.
+
+    Bound tools must be called (``tool_choice="required"``), which is what makes servers constrain
+    the reply to the schemas. And a body that is no chat completion is a transport fault, while tool
+    arguments that are no JSON object are a bad reply; langchain raises a mixture for both.
+    """
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: dict[str, Any] | str | bool | None = "required",
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """The model with ``tools`` bound, one of which it has to call."""
+        return super().bind_tools(tools, tool_choice=tool_choice, **kwargs)
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        try:
+            return super()._generate(messages, stop=stop, run_manager=run_manager, **kwargs)
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise _malformed(f"a body that is no JSON ({error})") from error
+
+    def _create_chat_result(self, response: Any, generation_info: dict[str, Any] | None = None) -> ChatResult:
+        plain = response.model_dump(warnings=False) if hasattr(response, "model_dump") else response
+        choice = _only_choice(plain)
+        message = dict(choice["message"])
+        calls = message.get("tool_calls") or []
+        good = [call for call in calls if _has_object(call)]
+        checked = {
+            "id": plain.get("id"),
+            "model": plain.get("model"),
+            "usage": _usage(plain.get("usage")),
+            "choices": [
+                {
+                    "message": {**message, "role": "assistant", "tool_calls": good},
+                    "finish_reason": choice.get("finish_reason"),
+                }
+            ],
+        }
+        result = super()._create_chat_result(checked, generation_info)
+        reply = result.generations[0].message
+        if isinstance(reply, AIMessage):
+            reply.invalid_tool_calls = [
+                invalid_tool_call(
+                    name=str(call["function"].get("name")),
+                    args=str(call["function"].get("arguments")),
+                    id=call.get("id"),
+                    error="no JSON object",
+                )
+                for call in calls
+                if not _has_object(call)
+            ]
+            if message.get("refusal"):
+                reply.additional_kwargs["refusal"] = message["refusal"]
+        return result
+
+
+def _only_choice(plain: Any) -> dict[str, Any]:
+    """The first choice of a body, its shape checked.
+
+    Raises:
+        ModelTransportError: if the body is no chat completion.
+    """
+    if not isinstance(plain, dict):
+        raise _malformed(f"text instead of a chat completion: {plain!r}")
+    if plain.get("error"):
+        raise _malformed(f"an error in a body of status 200: {plain['error']!r}")
+    choices = plain.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(choice, dict) or not isinstance(message, dict):
+        raise _malformed(f"a body without choices and message: {plain!r}")
+    calls = message.get("tool_calls")
+    content = message.get("content")
+    if not isinstance(content, str | None) or not isinstance(calls, list | None):
+        raise _malformed(f"a message of unknown shape: {message!r}")
+    for call in calls or []:
+        function = call.get("function") if isinstance(call, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise _malformed(f"a tool call of unknown shape: {call!r}")
+    return choice
+
+
+def _has_object(call: dict[str, Any]) -> bool:
+    """Whether the arguments are a JSON object, or nothing, as for tools without parameters."""
+    given = call["function"].get("arguments")
+    if not given:
+        return True
+    try:
+        return isinstance(json.loads(given, strict=False), dict)
+    except (ValueError, TypeError, RecursionError):
+        return False
+
+
+def _usage(given: Any) -> dict[str, int] | None:
+    if not isinstance(given, dict):
+        return None
+    asked, answered = given.get("prompt_tokens"), given.get("completion_tokens")
+    if not isinstance(asked, int) or not isinstance(answered, int):
+        return None
+    return {"prompt_tokens": asked, "completion_tokens": answered, "total_tokens": asked + answered}
+
+
+def _malformed(what: str) -> ModelTransportError:
+    return ModelTransportError(f"the server answered with {clean(what, _SHOWN_TOKENS)[0]}")
