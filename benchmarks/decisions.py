@@ -15,7 +15,8 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 
 from varve.backtests.config import RunConfig
 from varve.backtests.record.journal import Journal
-from varve.backtests.runner import Prepared, prepare, steps_of
+from varve.backtests.simulate.prepare import Prepared, prepare
+from varve.backtests.simulate.steps import steps_of
 from varve.types import Trace
 
 

@@ -12,7 +12,8 @@ from statistics import median
 
 from varve.backtests.config import RunConfig
 from varve.backtests.record.journal import Journal
-from varve.backtests.runner import prepare, simulate
+from varve.backtests.simulate.prepare import prepare
+from varve.backtests.simulate.steps import simulate
 
 REPEATS = 3
 YEAR = {"ticker": "TSLA", "start": "2024-01-02", "end": "2024-12-31", "warmup_start": "2023-07-03"}

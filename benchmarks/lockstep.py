@@ -19,7 +19,8 @@ from typing import Any
 
 from benchmarks.machine import describe
 from varve.backtests.config import RunConfig
-from varve.backtests.runner import Prepared, prepare, simulate
+from varve.backtests.simulate.prepare import Prepared, prepare
+from varve.backtests.simulate.steps import simulate
 from varve.config import canonical_json
 from varve.finllm.engine.lockstep import in_step
 from varve.finllm.engine.queue import Counters

@@ -19,7 +19,7 @@ from varve.agents.finmem.prompting import query_text
 from varve.errors import VarveError
 from varve.finllm.scripted.lexicon import sentiment
 from varve.market.calendars import get_calendar
-from varve.market.data import MarketData
+from varve.market.market_data import MarketData
 from varve.market.observation import Observation
 from varve.market.worlds import sample_world
 from varve.memory import Embedder, LayeredMemory, MemoryConfig, NewMemory, get_embedder

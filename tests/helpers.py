@@ -8,7 +8,8 @@ from varve.agents.finagent.intelligence import Intelligence, PastIntelligence
 from varve.agents.finagent.reflections import HighReflection, LowReflection
 from varve.agents.importance import FORM as IMPORTANCE
 from varve.backtests.config import RunConfig
-from varve.backtests.runner import Prepared, find_trader, prepare, simulate
+from varve.backtests.simulate.prepare import Prepared, find_trader, prepare
+from varve.backtests.simulate.steps import simulate
 
 START, END, WARMUP = date(2023, 3, 1), date(2023, 5, 31), date(2023, 1, 3)
 

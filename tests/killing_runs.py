@@ -26,10 +26,14 @@ import vectorbt  # noqa: F401
 
 from varve.backtests import derive  # noqa: F401
 from varve.backtests.config import RunConfig
-from varve.backtests.integrity.replay import recorded_steps, replay_run, resume_run
+from varve.backtests.integrity.replay import replay_run
 from varve.backtests.record.folder import RunFolder
+from varve.backtests.record.journal import recorded_steps
 from varve.backtests.report import page as report  # noqa: F401
-from varve.backtests.runner import prepare, run_backtest, simulate
+from varve.backtests.resume import resume_run
+from varve.backtests.runner import run_backtest
+from varve.backtests.simulate.prepare import prepare
+from varve.backtests.simulate.steps import simulate
 from varve.config import canonical_json
 from varve.memory.disk.chroma import ChromaStore
 

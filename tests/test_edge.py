@@ -10,11 +10,11 @@ import pytest
 
 from tests.helpers import prepared
 from varve import registry
-from varve.backtests.derive import track_of_records
 from varve.backtests.integrity.audit import Listener, gross_edge
 from varve.backtests.results.metrics import compute_metrics
 from varve.backtests.results.sharpe import holm, one_sided_p
-from varve.backtests.runner import simulate
+from varve.backtests.results.track import track_of_records
+from varve.backtests.simulate.steps import simulate
 from varve.market.worlds import sample_world
 
 NOISE_SEEDS, DEFAULT_SEEDS = range(20), range(10)

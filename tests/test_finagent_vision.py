@@ -10,10 +10,11 @@ from tests.helpers import prepared
 from varve.agents.finagent.charts import kline_chart
 from varve.backtests.config import RunConfig
 from varve.backtests.record.journal import Journal
-from varve.backtests.runner import run_backtest, simulate
+from varve.backtests.runner import run_backtest
+from varve.backtests.simulate.steps import simulate
 from varve.finllm.chat.reply_source import image_name
 from varve.market.calendars import get_calendar
-from varve.market.data import MarketData
+from varve.market.market_data import MarketData
 from varve.market.perturb import scramble_after
 from varve.market.worlds import sample_world
 from varve.testing import model_server as fake

@@ -6,7 +6,7 @@ import pytest
 
 from tests.helpers import prepared, with_data
 from varve import registry
-from varve.backtests.runner import simulate
+from varve.backtests.simulate.steps import simulate
 from varve.market.calendars import get_calendar
 from varve.market.perturb import scramble_after
 from varve.types import Action, Decision, Intent

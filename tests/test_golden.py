@@ -93,8 +93,8 @@ def figures(folder):
             name: sha256((folder.path / f"{name}.csv").read_text())
             for name in ("decisions", "trades", "equity")
         },
-        "failures": sum(row["failure"] is not None for row in (*tables.details.lessons, *steps)),
-        "lessons": len(tables.details.lessons),
+        "failures": sum(row["failure"] is not None for row in (*tables.lessons, *steps)),
+        "lessons": len(tables.lessons),
         "data_sha256": manifest["data_hash"],
     }
 

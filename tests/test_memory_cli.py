@@ -187,7 +187,7 @@ def test_a_run_without_a_memory_says_so(backtest, varve_home):
 
 
 def test_a_run_that_is_being_written_is_not_rebuilt(backtest, run):
-    from varve.backtests.simulate.from_record import sole_writer
+    from varve.backtests.record.writer_lock import sole_writer
 
     with sole_writer(run):
         code, _, err = backtest("memory", "rebuild", "latest")

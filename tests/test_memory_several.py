@@ -8,7 +8,8 @@ from pydantic import Field
 from varve.backtests.config import RunConfig
 from varve.backtests.record.folder import RunFolder
 from varve.backtests.record.memories import remembered, told_of_run
-from varve.backtests.runner import find_trader, run_backtest
+from varve.backtests.runner import run_backtest
+from varve.backtests.simulate.prepare import find_trader
 from varve.backtests.simulate.starting_memory import import_snapshot
 from varve.config import FrozenConfig
 from varve.memory import (
@@ -85,7 +86,7 @@ class TwoMemories(Trader):
 
 def register(patch):
     patch.setattr(
-        "varve.backtests.runner.find_trader",
+        "varve.backtests.simulate.prepare.find_trader",
         lambda name: TwoMemories if name == TwoMemories.name else find_trader(name),
     )
 

@@ -8,11 +8,12 @@ import pytest
 
 from varve.backtests.config import RunConfig
 from varve.backtests.integrity.audit import audit_run
-from varve.backtests.integrity.replay import replay_run, resume_run
+from varve.backtests.integrity.replay import replay_run
 from varve.backtests.record.folder import RunFolder, find_run
 from varve.backtests.record.memories import remembered, told_of_run
-from varve.backtests.runner import prepare, run_backtest
-from varve.backtests.simulate.from_record import unfinished_run
+from varve.backtests.resume import resume_run, unfinished_run
+from varve.backtests.runner import run_backtest
+from varve.backtests.simulate.prepare import prepare
 from varve.cli.memory import export
 from varve.errors import BadFileError, IntegrityError, SettingError, UsageError
 from varve.memory.disk.snapshot import read_snapshot

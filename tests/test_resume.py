@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from varve.backtests.config import RunConfig
-from varve.backtests.integrity.replay import replay_run, resume_run
+from varve.backtests.integrity.replay import replay_run
 from varve.backtests.record.folder import RunFolder
+from varve.backtests.record.writer_lock import sole_writer
+from varve.backtests.resume import resume_run, unfinished_run
 from varve.backtests.runner import run_backtest
-from varve.backtests.simulate.from_record import sole_writer, unfinished_run
 from varve.errors import IntegrityError, ModelTransportError, UsageError
 from varve.testing.model_server import FakeModelServer
 

@@ -9,7 +9,8 @@ from pydantic import PrivateAttr
 
 from varve.agents.finmem import FinMem, FinMemConfig
 from varve.market.calendars import get_calendar
-from varve.market.data import BarSeries, InstrumentData, MarketData, Provenance
+from varve.market.data import BarSeries, InstrumentData, Provenance
+from varve.market.market_data import MarketData
 from varve.market.observation import Observation
 from varve.strategies.base import Lesson, RunContext
 from varve.types import Document, Instrument, Outcome, Portfolio, Trace

@@ -17,7 +17,8 @@ from varve.agents.finagent.charts import Held, held_at, kline_chart, kline_table
 from varve.clock import UTC
 from varve.errors import NoDataError
 from varve.market.calendars import get_calendar
-from varve.market.data import BarSeries, InstrumentData, MarketData, Provenance
+from varve.market.data import BarSeries, InstrumentData, Provenance
+from varve.market.market_data import MarketData
 from varve.market.observation import Observation
 from varve.market.perturb import scramble_after
 from varve.market.worlds import sample_world

@@ -313,7 +313,7 @@ def test_two_reflections_on_one_day_stand_beside_each_other():
         "added",
         "merged",
     ]
-    assert len(agent.made) == 1
+    assert len(agent.kit.made) == 1
 
 
 def test_a_missing_trading_day_is_left_out_of_the_review():

@@ -13,7 +13,7 @@ from varve.agents.calculator import calculate
 from varve.agents.finagent.config import STRATEGIES
 from varve.agents.finagent.tools import FinAgentTools, signal_sources, tool_schemas
 from varve.agents.tools import BadArgumentsError, tool_name
-from varve.market.data import MarketData
+from varve.market.market_data import MarketData
 from varve.market.perturb import scramble_after
 from varve.types import FailureReason
 

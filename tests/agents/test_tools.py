@@ -6,7 +6,7 @@ import pytest
 
 from tests.agents.finmem_day import document, market, observe
 from varve.agents.tools import TOOL_NAMES, TOOL_SCHEMAS, DayTools
-from varve.market.data import MarketData
+from varve.market.market_data import MarketData
 from varve.market.perturb import scramble_after
 
 DOCS = [document(i, f"Acme headline {i}") for i in range(10)]

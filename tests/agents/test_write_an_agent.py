@@ -10,7 +10,8 @@ from tests.agents.finmem_day import call
 from varve.agents import check_agent
 from varve.backtests.config import RunConfig
 from varve.backtests.integrity.audit import audit_run
-from varve.backtests.runner import find_trader, run_backtest
+from varve.backtests.runner import run_backtest
+from varve.backtests.simulate.prepare import find_trader
 
 ROOT = Path(__file__).parent.parent.parent
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs/write-an-agent.md").read_text(), re.DOTALL)
@@ -39,7 +40,7 @@ def test_it_passes_check_agent(page, ticker):
 def test_it_passes_the_audit(page, varve_home, monkeypatch):
     gazette = page["Gazette"]
     monkeypatch.setattr(
-        "varve.backtests.runner.find_trader",
+        "varve.backtests.simulate.prepare.find_trader",
         lambda name: gazette if name == "gazette" else find_trader(name),
     )
     days = {"start": date(2023, 3, 1), "end": date(2023, 3, 31)}

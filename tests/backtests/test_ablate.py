@@ -9,7 +9,7 @@ import pytest
 from tests.helpers import prepared
 from varve.backtests.config import RunConfig
 from varve.backtests.record.trials import TrialRegistry
-from varve.backtests.runner import simulate
+from varve.backtests.simulate.steps import simulate
 from varve.backtests.studies.ablation import (
     FULL,
     VARIANTS,

@@ -8,7 +8,8 @@ import pytest
 from tests import cheats
 from varve.backtests.config import RunConfig
 from varve.backtests.integrity.audit import audit_run
-from varve.backtests.runner import find_trader, run_backtest
+from varve.backtests.runner import run_backtest
+from varve.backtests.simulate.prepare import find_trader
 from varve.envs.sizing import SIZERS
 from varve.errors import UsageError
 from varve.market.store import Store
@@ -27,7 +28,7 @@ def audited(monkeypatch, cheat=None, **changes):
     """The card of a run of FinMem, or of the cheat that goes by its name."""
     if cheat is not None:
         monkeypatch.setattr(
-            "varve.backtests.runner.find_trader",
+            "varve.backtests.simulate.prepare.find_trader",
             lambda name: cheat if name == cheat.name else find_trader(name),
         )
         changes.setdefault("agent", cheat.name)

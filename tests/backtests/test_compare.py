@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from varve.backtests.record.trials import Trial
-from varve.backtests.results.metrics import Track
 from varve.backtests.results.sharpe import holm, pooled_sharpe, sharpe_difference, sharpe_interval
+from varve.backtests.results.track import Track
 from varve.backtests.results.trial_count import TrialCount
 from varve.backtests.studies.compare.comparison import break_even_bps, compare
 from varve.backtests.studies.compare.entrants import Entrant, cut
@@ -277,7 +277,7 @@ def test_a_run_that_never_traded_has_dashes_and_no_claims(market):
     for label in ("Sharpe", "  95 % interval", "  resampled", "deflated Sharpe", "min. track record"):
         assert rows[label] == "–", label
     assert found.runs[1].against_first.holm_p != found.runs[1].against_first.holm_p  # NaN
-    json.dumps(found.json(), allow_nan=False)
+    json.dumps(found.json(conclusions(found)), allow_nan=False)
 
 
 @pytest.mark.parametrize("width", [20, 60, 80, 200])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from varve.backtests.record.journal import SCHEMA_VERSION, Journal
-from varve.backtests.simulate.trading_day import StepRecord
+from varve.backtests.record.step import StepRecord
 from varve.errors import IntegrityError, StorageError
 from varve.types import (
     Action,

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from tests.helpers import prepared
-from varve.backtests.derive import track_of_records
 from varve.backtests.results.metrics import compute_metrics, session_returns
+from varve.backtests.results.track import track_of_records
 from varve.backtests.results.vectorbt_adapter import check_replay, return_metrics
-from varve.backtests.runner import simulate
+from varve.backtests.simulate.steps import simulate
 from varve.errors import IntegrityError
 
 RUNS = {

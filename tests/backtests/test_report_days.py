@@ -9,11 +9,13 @@ import pytest
 
 from tests.helpers import prepared
 from varve.backtests.config import RunConfig
-from varve.backtests.derive import derive, track_of_records
+from varve.backtests.derive import derive
 from varve.backtests.record.journal import Journal
 from varve.backtests.report.day_charts import SESSIONS, DayCharts
 from varve.backtests.report.day_stages import MAX_PICTURED_DAYS, pictures, stage_table, stages_of_day
-from varve.backtests.runner import run_backtest, simulate
+from varve.backtests.results.track import track_of_records
+from varve.backtests.runner import run_backtest
+from varve.backtests.simulate.steps import simulate
 from varve.finllm.chat.reply_source import image_name
 from varve.market.calendars import get_calendar
 from varve.market.perturb import scramble_after

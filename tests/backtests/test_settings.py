@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from varve.backtests import config as settings
-from varve.backtests.config import RunConfig, resolve_window
+from varve.backtests.config import RunConfig
+from varve.backtests.simulate.window import resolve_window
 from varve.errors import NoDataError, SettingError
 from varve.market import BarSeries, get_calendar
 

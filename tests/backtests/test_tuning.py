@@ -8,10 +8,12 @@ import pytest
 
 from varve.backtests import runner as run_module
 from varve.backtests.config import RunConfig
-from varve.backtests.integrity.replay import replay_run, resume_run
+from varve.backtests.integrity.replay import replay_run
 from varve.backtests.record.folder import RunFolder, find_run
 from varve.backtests.record.trials import TrialRegistry, trial_of_run
-from varve.backtests.runner import prepare, run_backtest
+from varve.backtests.resume import resume_run
+from varve.backtests.runner import run_backtest
+from varve.backtests.simulate.prepare import prepare
 from varve.errors import IntegrityError
 from varve.market.perturb import scramble_after
 from varve.market.select import LoadedMarket, load_market

@@ -202,7 +202,8 @@ def test_a_cache_that_cannot_be_made_names_the_way_round(tmp_path):
 
 def test_two_processes_fill_one_cache(varve_home):
     script = (
-        "import sys; from varve.finllm.chat.reply_cache import ReplyCache; from varve.finllm.chat.reply_source import Answered; "
+        "import sys; from varve.finllm.chat.reply_cache import ReplyCache; "
+        "from varve.finllm.chat.reply_source import Answered; "
         "from varve.types import Usage\n"
         "with ReplyCache() as cache:\n"
         "    for i in range(100):\n"

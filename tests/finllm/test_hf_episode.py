@@ -8,9 +8,11 @@ import pytest
 
 from tests.finllm.tiny_models import write_tiny_llm
 from varve.backtests.config import RunConfig
-from varve.backtests.report.day_stages import abstentions
 from varve.backtests.report.metric_rows import table_rows
-from varve.backtests.runner import prepare, run_backtest, simulate
+from varve.backtests.results.stage_figures import abstentions
+from varve.backtests.runner import run_backtest
+from varve.backtests.simulate.prepare import prepare
+from varve.backtests.simulate.steps import simulate
 
 
 def run(folder, temperature=0.0, **more):

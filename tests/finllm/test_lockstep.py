@@ -11,7 +11,8 @@ import pytest
 
 from tests.finllm.tiny_models import write_tiny_llm
 from varve.backtests.config import RunConfig
-from varve.backtests.runner import prepare, simulate
+from varve.backtests.simulate.prepare import prepare
+from varve.backtests.simulate.steps import simulate
 from varve.errors import ModelError
 from varve.finllm.engine.lockstep import Lockstep, in_step
 from varve.finllm.engine.queue import Engine, Generated, GenerationRequest

@@ -9,7 +9,7 @@ from langchain_core.messages import HumanMessage, SystemMessage
 
 from tests.helpers import prepared, stage_forms
 from varve.agents.tools import TOOL_SCHEMAS
-from varve.backtests.runner import simulate
+from varve.backtests.simulate.steps import simulate
 from varve.errors import NoDataError, SettingError
 from varve.finllm.chat.open_model import open_model
 from varve.finllm.engine.queue import GenerationRequest

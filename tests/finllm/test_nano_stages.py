@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.messages.tool import tool_call
 
 from tests.helpers import prepared, stage_forms
-from varve.backtests.runner import simulate
+from varve.backtests.simulate.steps import simulate
 from varve.finllm.nano import answers as teacher
 from varve.finllm.nano import stage_view as stages
 from varve.finllm.nano.examples import draw_stage

@@ -7,10 +7,10 @@ import pytest
 
 from tests.helpers import prepared, with_data
 from varve.backtests.record.inputs import read_inputs, visible_until, write_inputs
-from varve.backtests.runner import simulate
+from varve.backtests.simulate.steps import simulate
 from varve.errors import BadFileError
 from varve.market.calendars import get_calendar
-from varve.market.data import MarketData
+from varve.market.market_data import MarketData
 from varve.market.observation import Observation
 from varve.market.sources.guidance import is_guidance, read_guidance
 from varve.market.store import Store

@@ -11,7 +11,8 @@ import pytest
 
 from varve.errors import BadFileError, SettingError
 from varve.market.calendars import get_calendar
-from varve.market.data import InstrumentData, MarketData
+from varve.market.data import InstrumentData
+from varve.market.market_data import MarketData
 from varve.market.sources.investorbench import read_investorbench
 from varve.market.store import Store
 

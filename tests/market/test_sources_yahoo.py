@@ -11,7 +11,7 @@ import pytest
 
 from varve.errors import DataError, NoDataError, SettingError
 from varve.market.calendars import get_calendar
-from varve.market.data import MarketData
+from varve.market.market_data import MarketData
 from varve.market.sources.yahoo import (
     FakeYahooClient,
     YahooHistory,

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from varve.clock import from_ns, to_ns
 from varve.errors import DataError, NoDataError
 from varve.market.calendars import get_calendar
-from varve.market.data import BarSeries, InstrumentData, MarketData
+from varve.market.data import BarSeries, InstrumentData
+from varve.market.market_data import MarketData
 from varve.market.observation import Observation
 from varve.market.view import MarketView
 from varve.types import CorporateEvent, Document, Portfolio

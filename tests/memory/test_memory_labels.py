@@ -212,7 +212,9 @@ def test_a_snapshot_carries_every_memory_of_a_run(tmp_path):
     trace = Trace()
     memories = _three(None, trace, LayeredMemory)
     _live(memories, trace, 0, 5)
-    snapshot = take_snapshot(memories.values(), day(5), synthetic=True, source={})
+    snapshot = take_snapshot(
+        [memory.image() for memory in memories.values()], TableEmbedder(), day(5), synthetic=True, source={}
+    )
     write_snapshot(tmp_path / "m.parquet", snapshot)
     kept = read_snapshot(tmp_path / "m.parquet")
     for name, memory in memories.items():

@@ -20,7 +20,7 @@ SOURCE = {"run_id": "warm", "embedder": "table"}
 
 
 def snapshot_of(memory, now=30):
-    return take_snapshot([memory], day(now), synthetic=True, source=SOURCE)
+    return take_snapshot([memory.image()], memory.embedder, day(now), synthetic=True, source=SOURCE)
 
 
 def begun_with(snapshot, **rest):
@@ -96,7 +96,9 @@ def test_any_memory_and_its_snapshot_are_alike(tmp_path_factory, drawn, preset):
 
 def test_the_id_is_that_of_the_content(warm):
     one = snapshot_of(warm)
-    elsewhere = take_snapshot([warm], day(30), synthetic=True, source={"run_id": "other"})
+    elsewhere = take_snapshot(
+        [warm.image()], warm.embedder, day(30), synthetic=True, source={"run_id": "other"}
+    )
     assert elsewhere.id == one.id
     assert snapshot_of(warm, 31).id != one.id
     put(warm, "one more", at=30)
@@ -146,7 +148,7 @@ def test_a_snapshot_of_another_embedder_or_name_is_refused(warm):
     with pytest.raises(UsageError, match="no memory 'market', but finmem"):
         begun_with(snapshot, name="market")
     with pytest.raises(UsageError, match="none given"):
-        take_snapshot([], day(0), synthetic=False, source={})
+        take_snapshot([], HashingEmbedder(), day(0), synthetic=False, source={})
 
 
 def _told(file):

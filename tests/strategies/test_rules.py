@@ -9,7 +9,8 @@ import pytest
 from tests.agents.finmem_day import ACME, SESSIONS, market, observe
 from varve import registry
 from varve.errors import SettingError, UsageError
-from varve.market.data import BarSeries, InstrumentData, MarketData, Provenance
+from varve.market.data import BarSeries, InstrumentData, Provenance
+from varve.market.market_data import MarketData
 from varve.market.worlds import sample_world
 from varve.strategies import KdjRsi, Macd, RunContext, SignalTrader, SmaCross, StochasticBollinger, ZScore
 from varve.strategies.signals import HORIZON_SESSIONS, Record, record_of

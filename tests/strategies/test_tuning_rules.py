@@ -9,7 +9,8 @@ import pytest
 from tests.agents.finmem_day import SESSIONS
 from varve import registry
 from varve.errors import SettingError, UnknownNameError, UsageError
-from varve.market.data import BarSeries, MarketData
+from varve.market.data import BarSeries
+from varve.market.market_data import MarketData
 from varve.market.perturb import scramble_after
 from varve.market.worlds import sample_world
 from varve.strategies import SignalTrader, tune

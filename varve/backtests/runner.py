@@ -2,155 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from varve import registry
-from varve.backtests.config import RunConfig, Window, after_knowledge, resolve_window
+from varve.backtests.config import RunConfig
 from varve.backtests.record.differences import JournalReplies, check_step
 from varve.backtests.record.folder import RUN_SCHEMA_VERSION, RunFolder, create_run_folder, software
-from varve.backtests.record.inputs import visible_until, write_inputs
+from varve.backtests.record.inputs import write_inputs
 from varve.backtests.record.journal import Journal, JournaledStep
+from varve.backtests.record.step import StepRecord
 from varve.backtests.record.trials import TrialRegistry, note_result
-from varve.backtests.simulate.from_record import sole_writer
-from varve.backtests.simulate.rule_search import Search, search, trials_of_search
-from varve.backtests.simulate.starting_memory import begin_window, keep_with_run, kept_snapshot, memory_entry
-from varve.backtests.simulate.trading_day import Simulation, StepRecord
+from varve.backtests.record.writer_lock import sole_writer
+from varve.backtests.simulate.prepare import Prepared, prepare
+from varve.backtests.simulate.rule_search import trials_of_search
+from varve.backtests.simulate.starting_memory import keep_with_run, memory_entry
+from varve.backtests.simulate.steps import cached_replies, steps_of
 from varve.clock import Clock, iso, wall_clock
-from varve.config import FrozenConfig
 from varve.envs.costs import get_costs
-from varve.envs.exchange import Exchange
-from varve.envs.sizing import get_sizer
-from varve.errors import UnknownNameError, VarveError
-from varve.market.calendars import get_calendar
-from varve.market.data import InstrumentData, MarketData, instrument_json
-from varve.strategies.base import RunContext, Trader
-from varve.types import FillRule, Trace
+from varve.errors import VarveError
+from varve.market.data import instrument_json
+from varve.types import Trace
 
 if TYPE_CHECKING:
-    from langchain_core.language_models import BaseChatModel
-
     from varve.finllm.chat.reply_source import ReplySource
-    from varve.memory.disk.snapshot import Snapshot
 
 OnStart = Callable[["Prepared", RunFolder], None]
 OnStep = Callable[[StepRecord, int, int], None]
 """Called after each step with the record, how many steps are done, and of how many."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A run with every name looked up and every setting checked, before anything is written."""
-
-    config: RunConfig
-    trader_class: type[Trader]
-    trader_config: FrozenConfig
-    data: InstrumentData
-    label: str
-    window: Window
-    model: BaseChatModel | None
-    snapshot: Snapshot | None = None
-    search: Search | None = None
-
-    @property
-    def fill_rule(self) -> FillRule:
-        """When orders fill."""
-        return "same_close" if self.config.fill == "same_close" else self.data.provenance.fill_rule
-
-    @property
-    def total_steps(self) -> int:
-        """Lessons and decisions of the run."""
-        lessons = max(0, self.window.first - self.window.warmup_first - self.config.horizon_sessions)
-        return lessons + self.window.last - self.window.first
-
-
-def find_trader(name: str) -> type[Trader]:
-    """The agent or strategy of that name.
-
-    Raises:
-        UnknownNameError: if neither has it; near names are suggested.
-    """
-    for group in ("agents", "strategies"):
-        if name in registry.names(group):
-            found: type[Trader] = registry.load(group, name)
-            return found
-    raise UnknownNameError("agent", name, [*registry.names("agents"), *registry.names("strategies")])
-
-
-def prepare(config: RunConfig) -> Prepared:
-    """Look up and check everything that a run needs; writes nothing.
-
-    Raises:
-        VarveError: naming what was given, what was expected and what mends it.
-    """
-    from varve.finllm.chat.open_model import deciding, open_model
-    from varve.market.select import load_market
-    from varve.memory.embed.base import get_embedder
-
-    trader_class = find_trader(config.agent)
-    trader_config = trader_class.Config.build(**config.settings)
-    get_costs(config.costs)
-    get_sizer(config.sizer)
-    get_embedder(config.embedder)
-    model = open_model(config.llm, seed=config.seed) if trader_class.needs_model else None
-    if model is not None:
-        model = deciding(model, config.decide, config.abstain_below, config.abstain_as)
-    loaded = load_market(
-        config.ticker,
-        mode=config.data,
-        start=config.warmup_start or config.start,
-        end=config.end,
-        world=config.world,
-        world_seed=config.world_seed,
-    )
-    data = loaded.data
-    learns = trader_class.allows_warm_up
-    window = resolve_window(after_knowledge(config, data), data.bars, warm_up=learns or config.tune)
-    searched = None
-    if config.tune:
-        searched = search(config, data, window)
-        trader_config = searched.found.best
-        window = window if learns else replace(window, warmup_first=window.first)
-    snapshot = kept_snapshot(config)
-    if snapshot is not None:
-        window = begin_window(config, snapshot, trader_class, data, window)
-    calendar = get_calendar(data.instrument.calendar)
-    decided_until = calendar.decision_at(data.bars.session(window.last - 1))
-    data = visible_until(data, window.last, decided_until, news=config.news)
-    return Prepared(
-        config, trader_class, trader_config, data, loaded.label, window, model, snapshot, searched
-    )
-
-
-def make_simulation(prepared: Prepared, trader: Trader, trace: Trace) -> Simulation:
-    """The simulation of a trader under the run's data, costs, cash and fills."""
-    config, data = prepared.config, prepared.data
-    costs = get_costs(config.costs)
-    sizer = get_sizer(config.sizer)
-    market = MarketData({data.instrument.symbol: data})
-    exchange = Exchange(
-        market,
-        (data.instrument.symbol,),
-        costs=costs,
-        initial_cash=config.initial_cash,
-        fill_rule=prepared.fill_rule,
-        start=data.bars.session(prepared.window.first),
-        end=data.bars.session(prepared.window.last),
-        shorting=sizer.allows_short,
-    )
-    return Simulation(
-        trader,
-        market,
-        data.instrument,
-        exchange,
-        sizer,
-        trace,
-        costs=costs,
-        horizon_sessions=config.horizon_sessions,
-    )
 
 
 def run_backtest(
@@ -221,65 +100,6 @@ def complete(
     note_result(folder, metrics, clock=clock)
 
 
-@contextmanager
-def cached_replies(prepared: Prepared, wanted: bool) -> Iterator[ReplySource | None]:
-    """The reply cache as this run's model sees it; None where it is not used."""
-    if not wanted or prepared.model is None or prepared.model.cache is False:
-        yield None
-        return
-    from varve.finllm.chat.open_model import model_identity
-    from varve.finllm.chat.reply_cache import CachedReplies, ReplyCache
-
-    with ReplyCache() as cache:
-        yield CachedReplies(cache, model_identity(prepared.model))
-
-
-def simulate(prepared: Prepared, *, replies: ReplySource | None = None) -> list[StepRecord]:
-    """All steps of a run, in memory; nothing is written."""
-    return list(steps_of(prepared, memory_folder=None, run_id="memory", trace=Trace(), replies=replies))
-
-
-def steps_of(
-    prepared: Prepared,
-    *,
-    memory_folder: Path | None,
-    run_id: str,
-    trace: Trace,
-    replies: ReplySource | None = None,
-) -> Generator[StepRecord, None, None]:
-    """Steps of a run one by one, lessons first.
-
-    Args:
-        memory_folder: where the agent's memories are kept; None keeps them in this process.
-        run_id: names the memories; never enters a decision.
-        trace: takes what each step notes.
-        replies: asked before the model; None asks the model alone.
-    """
-    trader = prepared.trader_class(prepared.trader_config)
-    simulation = make_simulation(prepared, trader, trace)
-    context = RunContext(
-        run_id=run_id,
-        instrument=prepared.data.instrument,
-        fill_rule=prepared.fill_rule,
-        seed=prepared.config.seed,
-        horizon_sessions=prepared.config.horizon_sessions,
-        shorting=simulation.sizer.allows_short,
-        trace=trace,
-        model=prepared.model,
-        memory_folder=memory_folder,
-        embedder=prepared.config.embedder,
-        snapshot=prepared.snapshot,
-        replies=replies,
-    )
-    trader.begin(context)
-    window = prepared.window
-    try:
-        yield from simulation.warm_up(window.warmup_first, window.first)
-        yield from simulation.trade(window.first, window.last)
-    finally:
-        trader.finish()
-
-
 def _simulate_into_journal(
     prepared: Prepared,
     folder: RunFolder,
@@ -308,21 +128,6 @@ def _simulate_into_journal(
     finally:
         steps.close()
         journal.close()
-
-
-def run_baseline(prepared: Prepared, name: str, **settings: Any) -> list[StepRecord]:
-    """A strategy on the same data, fills and costs, sized ``all_in``; nothing is written."""
-    trader_class = find_trader(name)
-    lean = replace(
-        prepared,
-        trader_class=trader_class,
-        trader_config=trader_class.Config.build(**settings),
-        model=None,
-        snapshot=None,
-        config=prepared.config.model_copy(update={"agent": name, "sizer": "all_in", "settings": settings}),
-        window=replace(prepared.window, warmup_first=prepared.window.first),
-    )
-    return simulate(lean)
 
 
 def knowledge_entry(prepared: Prepared) -> dict[str, Any] | None:

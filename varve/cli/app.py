@@ -207,8 +207,8 @@ def _start_of_run(
         built = run_config(file, given, settings)
         console.offer_unfinished(built)
         return partial(run_backtest, built, bundle=bundle, use_cache=cache)
-    from varve.backtests.integrity.replay import resume_run
     from varve.backtests.record.folder import find_run
+    from varve.backtests.resume import resume_run
 
     merged = merged_values(file, given, settings)
     return partial(resume_run, find_run(resume), given=merged, use_cache=cache)

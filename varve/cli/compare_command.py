@@ -19,7 +19,7 @@ def run_compare(names: Sequence[str], *, as_json: bool) -> None:
     folders = [find_run(name) for name in names]
     found = compare([read_entrant(folder) for folder in folders])
     if as_json:
-        print(json.dumps(found.json(), indent=2, allow_nan=False))
+        print(json.dumps(found.json(conclusions(found)), indent=2, allow_nan=False))
     else:
         print_comparison(found)
 

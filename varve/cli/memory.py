@@ -14,9 +14,9 @@ from rich.table import Table
 
 from varve.backtests.record.folder import RunFolder, find_run
 from varve.backtests.record.memories import remembered, told_of_run, until
+from varve.backtests.record.writer_lock import sole_writer
 from varve.backtests.report.cited_memories import paid
 from varve.backtests.report.metric_rows import ABSENT
-from varve.backtests.simulate.from_record import sole_writer
 from varve.clock import iso
 from varve.errors import IntegrityError, StorageError, UsageError
 from varve.memory.history import Life, Tally, Told, are_several, by_month, lives, names, timeline
@@ -229,7 +229,9 @@ def export(run: str, file: Path, *, at: date | None) -> None:
     }
     synthetic = manifest["synthetic"] or bool((manifest.get("memory") or {}).get("synthetic"))
     memories = [remembered(folder, told, name) for name in names(told)]
-    snapshot = take_snapshot(memories, told[-1].at, synthetic=synthetic, source=source)
+    images = [memory.image() for memory in memories]
+    embedder = memories[0].embedder
+    snapshot = take_snapshot(images, embedder, told[-1].at, synthetic=synthetic, source=source)
     write_snapshot(file, snapshot)
     print(f"wrote {_told(snapshot)}")
     print(f"begin a later run with it: backtest run --memory {file}")

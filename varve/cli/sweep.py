@@ -116,8 +116,11 @@ def _json(states: Sequence[RunState]) -> dict[str, Any]:
         }
         for state in states
     ]
+    from varve.backtests.studies.compare.sentences import conclusions
+
     try:
-        found = _compared(states).json()
+        compared = _compared(states)
+        found = compared.json(conclusions(compared))
     except UsageError as error:
         found = {"error": error.message}
     return {"runs": runs, "comparison": found}

@@ -21,8 +21,8 @@ from varve.finllm.chat.model_cards import knowledge_warning
 
 if TYPE_CHECKING:
     from varve.backtests.integrity.replay import Replayed
-    from varve.backtests.runner import Prepared
-    from varve.backtests.simulate.trading_day import StepRecord
+    from varve.backtests.record.step import StepRecord
+    from varve.backtests.simulate.prepare import Prepared
 
 
 ALL_COLUMNS_WIDTH = 92
@@ -132,7 +132,7 @@ def _cached_line(replies: Mapping[str, int]) -> str:
 
 def offer_unfinished(config: RunConfig) -> None:
     """Say on standard error that a run of these settings was stopped and can go on."""
-    from varve.backtests.simulate.from_record import unfinished_run
+    from varve.backtests.resume import unfinished_run
 
     folder = unfinished_run(config)
     if folder is not None:

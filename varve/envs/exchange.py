@@ -28,7 +28,7 @@ from varve.envs.ledger import Ledger, from_lots, to_lots, whole_lots
 from varve.envs.tracks import Track, common_calendar, common_fill_rule, make_track, union_of_sessions
 from varve.errors import SettingError, UsageError
 from varve.market.calendars import get_calendar
-from varve.market.data import MarketData
+from varve.market.market_data import MarketData
 from varve.types import Fill, FillRule, Order, Portfolio
 
 CASH_CLIPPED, CAPPED = "cash_clipped", "participation_capped"

@@ -19,7 +19,8 @@ from varve.envs.sizing import AllIn, Sizer
 from varve.envs.tracks import split_ratios
 from varve.errors import SettingError
 from varve.market.calendars import get_calendar
-from varve.market.data import Floats, InstrumentData, MarketData
+from varve.market.data import Floats, InstrumentData
+from varve.market.market_data import MarketData
 from varve.market.observation import Observation
 from varve.market.view import MarketView
 from varve.types import Action, Decision, FillRule, Intent

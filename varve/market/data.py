@@ -1,6 +1,6 @@
 """What a source knows of an instrument over all time: the whole truth, which no trader ever holds.
 
-Traders get a :class:`~varve.market.view.MarketView`, cut at an instant, from :meth:`MarketData.as_of`.
+Traders get a :class:`~varve.market.view.MarketView`, cut at an instant, from :meth:`~varve.market.market_data.MarketData.as_of`.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import date, datetime
+from datetime import date
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,6 @@ from varve.config import canonical_json
 from varve.errors import DataError, NoDataError
 from varve.market.calendars import get_calendar
 from varve.types import Bar, CorporateEvent, Document, FillRule, Instrument
-
-if TYPE_CHECKING:
-    from varve.market.view import MarketView
 
 Floats = NDArray[np.float64]
 Adjustment = Literal["raw", "split_adjusted", "back_adjusted"]
@@ -223,8 +220,8 @@ def instrument_json(instrument: Instrument) -> dict[str, str | float]:
     }
 
 
-class MarketData:
-    """All instruments of a run, over all time. Only the runner and the exchange hold one."""
+class Instruments:
+    """Instruments by symbol, over all time."""
 
     def __init__(self, instruments: Mapping[str, InstrumentData]) -> None:
         self.instruments = dict(instruments)
@@ -235,9 +232,3 @@ class MarketData:
         except KeyError:
             known = ", ".join(sorted(self.instruments)) or "none"
             raise NoDataError(f"no data for {symbol!r}; loaded: {known}") from None
-
-    def as_of(self, instant: datetime) -> MarketView:
-        """What could be known at ``instant`` (timezone-aware)."""
-        from varve.market.view import MarketView
-
-        return MarketView(self, instant)

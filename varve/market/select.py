@@ -8,7 +8,8 @@ from typing import Literal
 
 from varve.errors import NoDataError, UnknownNameError, near_names
 from varve.market.calendars import get_calendar
-from varve.market.data import InstrumentData, MarketData
+from varve.market.data import InstrumentData
+from varve.market.market_data import MarketData
 from varve.market.store import Store, StoreEntry, check_ticker
 
 DataMode = Literal["auto", "store", "sample"]

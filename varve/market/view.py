@@ -6,18 +6,13 @@ import bisect
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import date, datetime
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from varve.clock import to_ns, to_utc
-from varve.market.data import BarSeries, Floats, Provenance
+from varve.market.data import BarSeries, Floats, InstrumentData, Instruments, Provenance
 from varve.types import Bar, Document, DocumentKind, Instrument
-
-if TYPE_CHECKING:
-    from varve.market.data import InstrumentData, MarketData
-
 
 GUIDANCE: DocumentKind = "guidance"
 
@@ -31,7 +26,7 @@ class MarketView:
 
     __slots__ = ("__data", "__ns", "instant")
 
-    def __init__(self, data: MarketData, instant: datetime) -> None:
+    def __init__(self, data: Instruments, instant: datetime) -> None:
         self.__data = data
         self.instant = to_utc(instant)
         self.__ns = to_ns(self.instant)

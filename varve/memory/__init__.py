@@ -8,7 +8,8 @@ from varve.lazy import lazy
 
 if TYPE_CHECKING:
     from varve.memory.conformance import Memory, check_memory
-    from varve.memory.embed.base import Embedder, HashingEmbedder, get_embedder
+    from varve.memory.embed.base import Embedder, get_embedder
+    from varve.memory.embed.hashing import HashingEmbedder
     from varve.memory.flat import FlatWindow
     from varve.memory.labels import Labelled, LabelledQuery
     from varve.memory.layered import LayeredMemory
@@ -27,7 +28,7 @@ _HOMES = {
     "CreditReport": "state.records",
     "Embedder": "embed.base",
     "FlatWindow": "flat",
-    "HashingEmbedder": "embed.base",
+    "HashingEmbedder": "embed.hashing",
     "Labelled": "labels",
     "LabelledQuery": "labels",
     "LayeredMemory": "layered",

@@ -17,7 +17,8 @@ from varve.envs.exchange import Exchange
 from varve.envs.sizing import get_sizer
 from varve.errors import IntegrityError
 from varve.market.calendars import get_calendar
-from varve.market.data import InstrumentData, MarketData
+from varve.market.data import InstrumentData
+from varve.market.market_data import MarketData
 from varve.market.observation import Observation
 from varve.market.perturb import scramble_after
 from varve.strategies.base import Lesson, RunContext, Trader

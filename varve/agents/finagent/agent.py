@@ -7,12 +7,13 @@ from typing import ClassVar
 from langchain_core.messages import SystemMessage
 
 from varve.agents.agent import Agent
-from varve.agents.finagent.charts import Held, held_at
+from varve.agents.finagent.charts import held_at
 from varve.agents.finagent.config import FinAgentConfig
-from varve.agents.finagent.day import Day, Reflection
+from varve.agents.finagent.day import Day
 from varve.agents.finagent.decision import Deciding
 from varve.agents.finagent.intelligence import Intelligence, PastIntelligence
-from varve.agents.finagent.reflections import HighReflection, LowReflection, Made
+from varve.agents.finagent.kit import Kit, Made
+from varve.agents.finagent.reflections import HighReflection, LowReflection
 from varve.agents.finagent.tools import signal_sources
 from varve.agents.prompting import Prompts, market_values, trading_values
 from varve.finllm.chat.images import sees
@@ -38,28 +39,26 @@ class FinAgent(Agent):
         """
         super().begin(context)
         config: FinAgentConfig = self.config
-        self.intelligence = self.open_memory("market_intelligence")
-        self.low = self.open_memory("low_reflection")
-        self.high = self.open_memory("high_reflection")
-        self.signals = signal_sources(config.strategies) if config.has("tools") else {}
-        self.system = SystemMessage(
-            self.prompts.render(
-                "system", profile_file=f"profile_{config.profile}.j2", **trading_values(context)
-            )
+        system = self.prompts.render(
+            "system", profile_file=f"profile_{config.profile}.j2", **trading_values(context)
         )
-        self.blind_because = "" if config.has("vision") else "vision is switched off"
-        self.sees = config.has("vision") and context.model is not None and sees(context.model)
-        self._intelligence, self._past = Intelligence(self), PastIntelligence(self)
-        self._stages = (self._intelligence, self._past, LowReflection(self), HighReflection(self))
-        self._deciding = Deciding(self)
-        self.made: dict[int, Made] = {}
-        self.held: list[Held] = []
-        self.last_low: Reflection | None = None
-        self.last_high: Reflection | None = None
-
-    def go_blind(self, because: str) -> None:
-        """From here on charts are given as tables."""
-        self.sees, self.blind_because = False, because
+        self.kit = kit = Kit(
+            config=config,
+            session=self.session,
+            system=SystemMessage(system),
+            prompts=self.prompts,
+            intelligence=self.open_memory("market_intelligence"),
+            low=self.open_memory("low_reflection"),
+            high=self.open_memory("high_reflection"),
+            signals=signal_sources(config.strategies) if config.has("tools") else {},
+            unread=self.unread,
+            reflect=self.reflect,
+            sees=config.has("vision") and context.model is not None and sees(context.model),
+            blind_because="" if config.has("vision") else "vision is switched off",
+        )
+        self._intelligence, self._past = Intelligence(kit), PastIntelligence(kit)
+        self._stages = (self._intelligence, self._past, LowReflection(kit), HighReflection(kit))
+        self._deciding = Deciding(kit)
 
     def warm_up(self, lesson: Lesson) -> Decision:
         """Take in a day and reflect on the moves that ended with it; nothing is decided.
@@ -86,7 +85,7 @@ class FinAgent(Agent):
 
     def learn(self, outcome: Outcome) -> None:
         """Note the outcome beside its decision, for the next review."""
-        made = self.made.get(outcome.step)
+        made = self.kit.made.get(outcome.step)
         if made is not None:
             made.outcome = outcome
 
@@ -97,7 +96,7 @@ class FinAgent(Agent):
             ModelTransportError: if the model cannot be reached; nothing of the day is decided then.
         """
         first_call = self.calls_so_far
-        self.held.append(held_at(observation))
+        self.kit.held.append(held_at(observation))
         day = self._begin_day(observation)
         for stage in self._stages:
             stage.run(day)
@@ -110,7 +109,7 @@ class FinAgent(Agent):
             observation, reply, day.page, first_call, tool_calls=day.tool_calls, stages=tuple(day.notes)
         )
         if not isinstance(reply, Failure):
-            self.made[observation.step] = Made(
+            self.kit.made[observation.step] = Made(
                 observation.session, reply.action, reply.confidence, observation.position, decision.rationale
             )
         return decision

@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from varve.agents.finagent.config import Part
+from varve.agents.finagent.kit import Kit, Reflection
 from varve.agents.prompting import Page
 from varve.agents.stage import NO_QUESTIONS, Budget, Stage
 from varve.agents.tools import DayTools
@@ -15,11 +16,7 @@ from varve.finllm.chat.images import ImageRefusedError, image_block, text_block
 from varve.finllm.replies.forms import Filled, ReplyForm
 from varve.finllm.replies.untrusted import section
 from varve.market.observation import Observation
-from varve.memory.state.records import Recalled
 from varve.types import Document, Failure, StageNote, ToolCall
-
-if TYPE_CHECKING:
-    from varve.agents.finagent.agent import FinAgent
 
 R = TypeVar("R")
 
@@ -29,14 +26,6 @@ class Chart(NamedTuple):
 
     image: Callable[[], bytes]
     table: Callable[[], list[str]]
-
-
-class Reflection(NamedTuple):
-    """What was thought: its memory's id and text, and past thoughts like it as they were recalled."""
-
-    memory_id: str
-    text: str
-    like: tuple[Recalled, ...] = ()
 
 
 @dataclass
@@ -84,13 +73,13 @@ class DayStage(Generic[R]):
 
     def __init__(
         self,
-        agent: FinAgent,
+        kit: Kit,
         form: ReplyForm[R],
         labels: Sequence[str] = (),
         questions: Sequence[dict[str, Any]] = (),
         budget: Budget = NO_QUESTIONS,
     ) -> None:
-        self.agent, self.config = agent, agent.config
+        self.kit, self.config = kit, kit.config
         self._stage = Stage(self.name, form, labels, questions, budget)
 
     def ask(
@@ -111,19 +100,19 @@ class DayStage(Generic[R]):
         content: str | list[str | dict[str, Any]]
         if chart is None:
             content = self._text(day, **values)
-        elif self.agent.sees:
+        elif self.kit.sees:
             note = replace(note, shown="image")
             text = self._text(day, chart="The chart stands below as an image.", **values)
             content = [text_block(text), image_block(chart.image())]
         else:
-            note = replace(note, shown="table", detail=self.agent.blind_because)
+            note = replace(note, shown="table", detail=self.kit.blind_because)
             content = self._text(day, chart=section("CHART", chart.table()), **values)
         try:
             talk = self._stage.ask(
-                self.agent.session, self.agent.system, content, day.page, known=known, tools=tools
+                self.kit.session, self.kit.system, content, day.page, known=known, tools=tools
             )
         except ImageRefusedError as error:
-            self.agent.go_blind(error.message)
+            self.kit.go_blind(error.message)
             return self.ask(day, chart=chart, known=known, tools=tools, **values)
         day.tool_calls += talk.tool_calls
         if isinstance(talk.reply, Failure):
@@ -134,7 +123,7 @@ class DayStage(Generic[R]):
         return talk.reply
 
     def _text(self, day: Day, **values: object) -> str:
-        return self.agent.prompts.render(self.name, **day.market, **values)
+        return self.kit.prompts.render(self.name, **day.market, **values)
 
 
 class DayPart(DayStage[R], ABC):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from varve.agents.finagent.day import Day, DayStage, Reflection
+from varve.agents.finagent.day import Day, DayStage
+from varve.agents.finagent.kit import Kit, Reflection
 from varve.agents.finagent.reflections import reflection_lines
 from varve.agents.finagent.tools import FinAgentTools, tool_schemas
 from varve.agents.prompting import labels_of
@@ -16,23 +17,20 @@ from varve.memory.layered import LayeredMemory
 from varve.memory.state.records import citation
 from varve.types import Failure
 
-if TYPE_CHECKING:
-    from varve.agents.finagent.agent import FinAgent
-
 
 class Deciding(DayStage[DecideReply]):
     """The last stage of a day, which cannot be switched off."""
 
     name: ClassVar[str] = "decide"
 
-    def __init__(self, agent: FinAgent) -> None:
-        config = agent.config
+    def __init__(self, kit: Kit) -> None:
+        config = kit.config
         asks, called = config.has("tools"), config.signals == "called"
         self._schemas = tool_schemas(config.strategies, called=called) if asks else []
         self._pasted = asks and not called
         rounds = config.max_tool_rounds if asks else 0
         budget = Budget(rounds, config.max_tool_calls, config.tool_tokens)
-        super().__init__(agent, DecideForm(), labels_of(config.labels), self._schemas, budget)
+        super().__init__(kit, DecideForm(), labels_of(config.labels), self._schemas, budget)
         self._rounds = rounds
 
     def decide(self, day: Day) -> DecideReply | Failure:
@@ -47,15 +45,15 @@ class Deciding(DayStage[DecideReply]):
             day.page.document_line,
             max_news=2 * self.config.max_news,
             schemas=self._schemas,
-            signals=self.agent.signals,
+            signals=self.kit.signals,
         )
         return self.ask(
             day,
             tools=tools,
             rounds=self._rounds,
             intelligence=day.intelligence(),
-            low=_reflections(day, "WHY_PRICES_MOVED", self.agent.low, day.low),
-            high=_reflections(day, "REVIEW_OF_DECISIONS", self.agent.high, day.high),
+            low=_reflections(day, "WHY_PRICES_MOVED", self.kit.low, day.low),
+            high=_reflections(day, "REVIEW_OF_DECISIONS", self.kit.high, day.high),
             guidance=self._guidance(day),
             signals=section("SIGNALS", tools.signal_lines()) if self._pasted else "",
         )
@@ -69,9 +67,9 @@ class Deciding(DayStage[DecideReply]):
 
     def _recall(self, day: Day, query: str, tier: str) -> list[str]:
         """Past intelligence of a tier, or reflections of both levels."""
-        agent, symbol = self.agent, day.observation.instrument.symbol
+        kit, symbol = self.kit, day.observation.instrument.symbol
         lines = []
-        for memory in (agent.low, agent.high) if tier == "reflection" else (agent.intelligence,):
+        for memory in (kit.low, kit.high) if tier == "reflection" else (kit.intelligence,):
             hits = memory.recall(
                 query, day.observation.decision_at, self.config.top_k, (tier,), ticker=symbol
             )

@@ -5,10 +5,11 @@ FinAgent (arXiv 2402.18485), section 4.1 and diversified retrieval of section 4.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from varve.agents.finagent.config import Part
 from varve.agents.finagent.day import Day, DayPart
+from varve.agents.finagent.kit import Kit
 from varve.agents.prompting import labels_of, percent
 from varve.finllm.replies.forms import Choice, Each, Filled, Form, Label, Text
 from varve.finllm.replies.untrusted import section
@@ -16,9 +17,6 @@ from varve.memory.labels import LabelledQuery
 from varve.memory.state.records import NewMemory, citation
 from varve.strategies.indicators import momentum
 from varve.types import Document, Failure
-
-if TYPE_CHECKING:
-    from varve.agents.finagent.agent import FinAgent
 
 TIER_OF_HORIZON = {"short": "short", "medium": "mid", "long": "long"}
 SENTIMENTS = ("positive", "neutral", "negative")
@@ -33,8 +31,8 @@ class Intelligence(DayPart[Filled]):
     name: ClassVar[str] = "intelligence"
     part: ClassVar[Part] = "intelligence"
 
-    def __init__(self, agent: FinAgent) -> None:
-        config = agent.config
+    def __init__(self, kit: Kit) -> None:
+        config = kit.config
         item: dict[str, Any] = {
             "item": Label("The label of the line that this is about."),
             "horizon": Choice("How long it will move the price.", tuple(TIER_OF_HORIZON)),
@@ -55,11 +53,11 @@ class Intelligence(DayPart[Filled]):
                 },
             },
         )
-        super().__init__(agent, form, labels_of(config.max_news, "N"))
+        super().__init__(kit, form, labels_of(config.max_news, "N"))
 
     def work(self, day: Day) -> None:
         """Ask; what is told of each item is for memory once the past has been asked."""
-        documents = self.agent.unread(day.observation)
+        documents = self.kit.unread(day.observation)
         shown = day.page.chosen(documents, self.config.max_news)
         if not shown:
             day.skip(self.name, "no news")
@@ -82,7 +80,7 @@ class Intelligence(DayPart[Filled]):
 
     def keep(self, day: Day) -> None:
         """Store the day's items, each by its horizon; they are recallable from this decision on."""
-        now, name = day.observation.decision_at, self.agent.intelligence.name
+        now, name = day.observation.decision_at, self.kit.intelligence.name
         items = [
             NewMemory(
                 text=entry["summary"],
@@ -99,9 +97,9 @@ class Intelligence(DayPart[Filled]):
             )
             for document, entry in day.items
         ]
-        ids = self.agent.intelligence.add_many(items, now=now)
+        ids = self.kit.intelligence.add_many(items, now=now)
         for memory_id, (_, entry) in zip(ids, day.items, strict=True):
-            record = self.agent.intelligence.get(memory_id)
+            record = self.kit.intelligence.get(memory_id)
             line = day.page.memory_line(record, citation(name, memory_id))
             if line is not None:
                 day.today.append(f"{line} ({entry['horizon']}-term, {entry['sentiment']})")
@@ -113,10 +111,10 @@ class PastIntelligence(DayPart[Filled]):
     name: ClassVar[str] = "past_intelligence"
     part: ClassVar[Part] = "intelligence"
 
-    def __init__(self, agent: FinAgent) -> None:
+    def __init__(self, kit: Kit) -> None:
         text = Text("What of it still matters for the price, and which way.", MAX_SUMMARY_TOKENS)
         super().__init__(
-            agent, Form("summarise_past", "Sum up earlier market intelligence.", {"summary": text})
+            kit, Form("summarise_past", "Sum up earlier market intelligence.", {"summary": text})
         )
 
     def work(self, day: Day) -> None:
@@ -131,7 +129,7 @@ class PastIntelligence(DayPart[Filled]):
 
     def _recalled(self, day: Day) -> list[str]:
         """Top k per horizon, each text once, with its horizon's own query."""
-        memory, observation = self.agent.intelligence, day.observation
+        memory, observation = self.kit.intelligence, day.observation
         if not len(memory):
             return []
         queries = day.queries or dict.fromkeys(TIER_OF_HORIZON, _query_of(day))

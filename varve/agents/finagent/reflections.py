@@ -7,15 +7,15 @@ moves up to the last close, and outcomes that are known.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
-from typing import TYPE_CHECKING, ClassVar, Final
+from datetime import datetime
+from typing import ClassVar, Final
 
 import numpy as np
 
 from varve.agents.finagent.charts import kline_chart, kline_table, trading_chart, trading_table
 from varve.agents.finagent.config import MOVES_SESSIONS, Part
-from varve.agents.finagent.day import Chart, Day, DayPart, Reflection
+from varve.agents.finagent.day import Chart, Day, DayPart
+from varve.agents.finagent.kit import Kit, Made, Reflection
 from varve.agents.prompting import cleaned, percent, position_text
 from varve.clock import iso
 from varve.finllm.replies.forms import Filled, Form, Text
@@ -23,10 +23,7 @@ from varve.finllm.replies.untrusted import section
 from varve.memory.layered import LayeredMemory
 from varve.memory.state.records import Recalled, citation
 from varve.strategies.indicators import momentum
-from varve.types import Action, Failure, Outcome
-
-if TYPE_CHECKING:
-    from varve.agents.finagent.agent import FinAgent
+from varve.types import Failure
 
 LOW: Final = "low_reflection"
 HIGH: Final = "high_reflection"
@@ -35,25 +32,13 @@ HIGH: Final = "high_reflection"
 MAX_TOKENS, MAX_QUERY_TOKENS, REASON_TOKENS = 120, 60, 40
 
 
-@dataclass
-class Made:
-    """A decision of one's own, and its outcome once that is known."""
-
-    session: date
-    action: Action
-    confidence: int
-    position: float
-    rationale: str
-    outcome: Outcome | None = None
-
-
 class LowReflection(DayPart[Filled]):
     """Why the price moved over the last sessions, from the K-line chart and the intelligence."""
 
     name: ClassVar[str] = LOW
     part: ClassVar[Part] = LOW
 
-    def __init__(self, agent: FinAgent) -> None:
+    def __init__(self, kit: Kit) -> None:
         short, medium, long = MOVES_SESSIONS
         form = Form(
             "explain_moves",
@@ -65,12 +50,12 @@ class LowReflection(DayPart[Filled]):
                 "query": Text("What to look up in earlier reflections like this one.", MAX_QUERY_TOKENS),
             },
         )
-        super().__init__(agent, form)
+        super().__init__(kit, form)
 
     def work(self, day: Day) -> None:
         """Reflect, recall what is like it, and remember."""
         if not day.now_reflecting:
-            day.low = self.agent.last_low
+            day.low = self.kit.last_low
             day.skip(self.name, f"every {self.config.reflect_every_sessions} sessions")
             return
         observation, symbol = day.observation, day.observation.instrument.symbol
@@ -95,10 +80,10 @@ class LowReflection(DayPart[Filled]):
         reasons = [reply[term] for term in ("short", "medium", "long")]
         parts = [f"{move}: {reason}" for move, reason in zip(told, reasons, strict=True)]
         text = f"{iso(observation.session)}, {symbol}: {' '.join(parts)}"
-        like = recalled_like(day, self.agent.low, reply["query"], self.config.top_k)
+        like = recalled_like(day, self.kit.low, reply["query"], self.config.top_k)
         # Its last move ends with the last close, which is behind this decision.
-        memory_id = self.agent.reflect(self.agent.low, text, LOW, at=observation.decision_at)
-        day.low = self.agent.last_low = Reflection(memory_id, text, like)
+        memory_id = self.kit.reflect(self.kit.low, text, LOW, at=observation.decision_at)
+        day.low = self.kit.last_low = Reflection(memory_id, text, like)
 
 
 class HighReflection(DayPart[Filled]):
@@ -107,7 +92,7 @@ class HighReflection(DayPart[Filled]):
     name: ClassVar[str] = HIGH
     part: ClassVar[Part] = HIGH
 
-    def __init__(self, agent: FinAgent) -> None:
+    def __init__(self, kit: Kit) -> None:
         form = Form(
             "review_decisions",
             "Review your own last decisions.",
@@ -118,20 +103,20 @@ class HighReflection(DayPart[Filled]):
                 "query": Text("What to look up in earlier reviews like this one.", MAX_QUERY_TOKENS),
             },
         )
-        super().__init__(agent, form)
+        super().__init__(kit, form)
 
     def work(self, day: Day) -> None:
         """Review, recall what is like it, and remember."""
-        made = list(self.agent.made.values())[-self.config.decisions_reviewed :]
+        made = list(self.kit.made.values())[-self.config.decisions_reviewed :]
         if not made:
             day.skip(self.name, "no decision yet")
             return
         if not day.now_reflecting:
-            day.high = self.agent.last_high
+            day.high = self.kit.last_high
             day.skip(self.name, f"every {self.config.reflect_every_sessions} sessions")
             return
         observation, symbol = day.observation, day.observation.instrument.symbol
-        held, sessions = self.agent.held, self.config.chart_sessions
+        held, sessions = self.kit.held, self.config.chart_sessions
         reply = self.ask(
             day,
             decisions=section("DECISIONS", decision_lines(day, made)),
@@ -148,10 +133,10 @@ class HighReflection(DayPart[Filled]):
             f"{iso(observation.session)}, {symbol}, {len(made)} decisions. Right: {reply['right']} "
             f"Missed: {reply['missed']} Correct: {reply['correct']}"
         )
-        like = recalled_like(day, self.agent.high, reply["query"], self.config.top_k)
+        like = recalled_like(day, self.kit.high, reply["query"], self.config.top_k)
         at = readable_from(observation.decision_at, made)
-        memory_id = self.agent.reflect(self.agent.high, text, HIGH, at=at)
-        day.high = self.agent.last_high = Reflection(memory_id, text, like)
+        memory_id = self.kit.reflect(self.kit.high, text, HIGH, at=at)
+        day.high = self.kit.last_high = Reflection(memory_id, text, like)
 
 
 def _told(sessions: int, move: float | None) -> str:

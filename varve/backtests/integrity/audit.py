@@ -15,17 +15,19 @@ from typing import Any
 
 import numpy as np
 
-from varve.backtests.derive import AUDIT_FILE, check_ledger
+from varve.backtests.derive import AUDIT_FILE
 from varve.backtests.integrity.foresight import check_foresight
-from varve.backtests.integrity.replay import recorded_steps, replay_run
+from varve.backtests.integrity.replay import replay_run
 from varve.backtests.record.differences import JournalReplies, compared, first_difference, shown_both
 from varve.backtests.record.folder import RunFolder, write_atomically
-from varve.backtests.record.journal import JournaledStep, rows_of_record
+from varve.backtests.record.journal import JournaledStep, recorded_steps, rows_of_record
+from varve.backtests.record.step import StepRecord
 from varve.backtests.results.sharpe import edge, one_sided_p
-from varve.backtests.runner import Prepared, cached_replies, prepare, simulate, steps_of
+from varve.backtests.results.tables import check_ledger
 from varve.backtests.simulate.from_record import prepare_recorded
+from varve.backtests.simulate.prepare import Prepared, prepare
 from varve.backtests.simulate.starting_memory import knows_future
-from varve.backtests.simulate.trading_day import StepRecord
+from varve.backtests.simulate.steps import cached_replies, simulate, steps_of
 from varve.errors import IntegrityError, UsageError
 from varve.finllm.chat.reply_records import recorded_model
 from varve.finllm.engine.lockstep import in_step

@@ -24,8 +24,9 @@ from varve.backtests.record.differences import (
     shown_both,
 )
 from varve.backtests.record.journal import JournaledStep, Row, rows_of_record
-from varve.backtests.runner import Prepared, steps_of
-from varve.backtests.simulate.trading_day import StepRecord
+from varve.backtests.record.step import StepRecord
+from varve.backtests.simulate.prepare import Prepared
+from varve.backtests.simulate.steps import steps_of
 from varve.clock import iso, parse_iso
 from varve.errors import IntegrityError
 from varve.market.data import InstrumentData

@@ -8,20 +8,19 @@ because they were made again.
 
 from __future__ import annotations
 
-import shutil
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from varve.backtests.derive import derive_tables
-from varve.backtests.record.differences import JournalReplies, check_step, first_difference, shown
+from varve.backtests.record.differences import JournalReplies, check_step
 from varve.backtests.record.folder import RunFolder
-from varve.backtests.record.journal import Journal, JournaledStep
-from varve.backtests.runner import OnStart, OnStep, Prepared, complete, steps_of
-from varve.backtests.simulate.from_record import check_software, prepare_recorded, sole_writer
-from varve.clock import Clock, iso, wall_clock
-from varve.errors import IntegrityError, UsageError
+from varve.backtests.record.journal import Journal, JournaledStep, recorded_steps
+from varve.backtests.results.tables import derive_tables
+from varve.backtests.runner import OnStart, OnStep
+from varve.backtests.simulate.from_record import prepare_recorded
+from varve.backtests.simulate.prepare import Prepared
+from varve.backtests.simulate.steps import steps_of
+from varve.errors import IntegrityError
 from varve.finllm.chat.reply_records import recorded_model
 from varve.types import Trace
 
@@ -92,102 +91,3 @@ def _walk(prepared: Prepared, recorded: list[JournaledStep], copy: RunFolder, on
 
 def _ruined(recorded: list[JournaledStep]) -> bool:
     return any(fill["clipped"] == "ruined" for fill in recorded[-1].row["fills"]) if recorded else False
-
-
-def recorded_steps(folder: RunFolder, manifest: Mapping[str, Any]) -> list[JournaledStep]:
-    """The steps of a run's journal, lessons first."""
-    journal = Journal(folder.journal, run_id=manifest["run_id"], read_only=True)
-    try:
-        return journal.steps()
-    finally:
-        journal.close()
-
-
-def resume_run(
-    folder: RunFolder,
-    *,
-    given: Mapping[str, Any] | None = None,
-    on_start: OnStart | None = None,
-    on_step: OnStep | None = None,
-    use_cache: bool = True,
-    clock: Clock = wall_clock,
-) -> RunFolder:
-    """Go on with a run that was stopped, to the same digest that it would have had.
-
-    Args:
-        given: settings given beside it; each must be the run's own.
-
-    Raises:
-        UsageError: if it is finished, written by another process, or ``given`` differs.
-        IntegrityError: if model, data, software or a recorded step are not what they were.
-    """
-    with sole_writer(folder):
-        manifest = folder.read()
-        check_settings(manifest, given or {})
-        if manifest["status"] == "finished":
-            raise UsageError(
-                f"run {folder.run_id} is finished", mend=f"show it with: backtest report {folder.run_id}"
-            )
-        check_software(manifest)
-        prepared = prepare_recorded(folder, manifest, _same_model(manifest))
-        # A journal that was never begun, or lost its last transaction, has fewer steps and is whole.
-        Journal(folder.journal, run_id=manifest["run_id"]).close()
-        recorded = recorded_steps(folder, manifest)
-        resumed = [*manifest.get("resumed_at", ()), iso(clock())]
-        folder.update(status="running", reason=None, resumed_at=resumed)
-        # The store is made again with the steps; what a kill left of it may be half a flush.
-        shutil.rmtree(folder.memory, ignore_errors=True)
-        complete(
-            folder,
-            prepared,
-            recorded=recorded,
-            on_start=on_start,
-            on_step=on_step,
-            use_cache=use_cache,
-            clock=clock,
-        )
-    return folder
-
-
-def check_settings(manifest: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """That settings given beside ``--resume`` are those of the run.
-
-    Raises:
-        UsageError: naming each that differs.
-    """
-    from varve.backtests.config import RunConfig
-
-    then = manifest["config"]
-    settings = {**then["settings"], **given.get("settings", {})}
-    now = RunConfig.build(**{**then, **given, "settings": settings}).model_dump(mode="json")
-    differing = [f"{name} {then[name]!r}, now {now[name]!r}" for name in then if then[name] != now[name]]
-    if differing:
-        raise UsageError(
-            f"run {manifest['run_id']} has other settings: {'; '.join(differing)}",
-            mend="resume it with --resume alone, or start a new run",
-        )
-
-
-def _same_model(manifest: Mapping[str, Any]) -> Any:
-    from varve.finllm.chat.open_model import deciding, model_identity, open_model
-
-    if manifest["model"] is None:
-        return None
-    config = manifest["config"]
-    model = open_model(config["llm"], seed=manifest["seed"])
-    # Runs of older versions do not name these.
-    model = deciding(
-        model,
-        config.get("decide", "generate"),
-        config.get("abstain_below", 0),
-        config.get("abstain_as", "HOLD"),
-    )
-    then, now = manifest["model"], model_identity(model)
-    found = first_difference(then["settings"], now["settings"]) or first_difference(then, now)
-    if found:
-        raise IntegrityError(
-            f"run {manifest['run_id']} had another model: {found.path.lstrip('.')} "
-            f"{shown(found.then)}, now {shown(found.now)}",
-            mend="serve the model that it began with, or start the run anew",
-        )
-    return model

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from varve.backtests.record.journal import UNCOMPARED, JournaledStep, Row, rows_of_record
-from varve.backtests.simulate.trading_day import StepRecord
+from varve.backtests.record.step import StepRecord
 from varve.config import canonical_json
 from varve.errors import IntegrityError
 from varve.finllm.chat.reply_source import Answered, Asked, ReplySource

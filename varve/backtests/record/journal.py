@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from varve.backtests.simulate.trading_day import StepRecord
+from varve.backtests.record.folder import RunFolder
+from varve.backtests.record.step import StepRecord
 from varve.clock import iso
 from varve.config import canonical_json
 from varve.errors import IntegrityError, StorageError
@@ -299,3 +300,12 @@ def portfolio_json(portfolio: Portfolio) -> dict[str, Any]:
         "equity": portfolio.equity,
         "positions": dict(portfolio.positions),
     }
+
+
+def recorded_steps(folder: RunFolder, manifest: Mapping[str, Any]) -> list[JournaledStep]:
+    """The steps of a run's journal, lessons first."""
+    journal = Journal(folder.journal, run_id=manifest["run_id"], read_only=True)
+    try:
+        return journal.steps()
+    finally:
+        journal.close()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from varve.backtests.record.folder import RunFolder
 from varve.backtests.record.journal import Journal
+from varve.backtests.record.rows import Row
 from varve.clock import parse_iso
 from varve.errors import NoDataError, UsageError
 from varve.memory.history import Told, names
@@ -16,8 +17,6 @@ from varve.types import MemoryEvent
 if TYPE_CHECKING:
     from varve.memory.layered import LayeredMemory
     from varve.memory.state.config import MemoryConfig
-
-Row = Mapping[str, Any]
 
 
 def told_of_rows(steps: Iterable[Row], events: Iterable[Row]) -> list[Told]:

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from varve.backtests.results.metrics import Track
-from varve.market.data import Floats, InstrumentData, MarketData
+from varve.backtests.results.track import Track
+from varve.market.data import Floats, InstrumentData
+from varve.market.market_data import MarketData
 from varve.strategies.indicators import deviation_line, sma_line
 
 SESSIONS = 60

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from varve.backtests.results.metrics import Track
+from varve.backtests.results.track import Track
 from varve.drawing import draw_png
 
 Axes = Any

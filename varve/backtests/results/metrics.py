@@ -5,32 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import date
 from typing import Any
 
 import numpy as np
 
 from varve.backtests.results.sharpe import sharpe_interval
+from varve.backtests.results.track import Track
 from varve.backtests.results.vectorbt_adapter import return_metrics
-from varve.types import CorporateEvent, Fill
-
-
-@dataclass(frozen=True, slots=True)
-class Track:
-    """What a run did, one entry per session of the test window, bar 0 (flat) first; all of length n.
-
-    ``equity`` in currency at the close; ``position`` signed quantity after the session's fills;
-    ``close`` raw closes. ``fills`` in order; ``dividends`` in currency, received up to each session.
-    """
-
-    name: str
-    sessions: list[date]
-    equity: list[float]
-    position: list[float]
-    close: list[float]
-    fills: list[Fill]
-    dividends: list[float]
-    split_factors: list[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +46,6 @@ class Metrics:
     def json(self) -> dict[str, Any]:
         """As JSON values; NaN and infinities become None."""
         return {name: _finite(value) for name, value in asdict(self).items()}
-
-
-def split_factors(sessions: Sequence[date], events: Sequence[CorporateEvent]) -> list[float]:
-    """Per session, the product of later splits within ``sessions``."""
-    factors = [1.0] * len(sessions)
-    for event in events:
-        if event.kind == "split" and sessions[0] < event.session <= sessions[-1]:
-            for i, session in enumerate(sessions):
-                if session < event.session:
-                    factors[i] *= event.value
-    return factors
 
 
 def session_returns(equity: Sequence[float]) -> np.ndarray:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from varve.backtests.config import RunConfig, Window
+from varve.backtests.config import RunConfig
 from varve.backtests.record.folder import RunFolder, software
 from varve.backtests.record.inputs import read_inputs
 from varve.backtests.simulate.starting_memory import snapshot_of_run
-from varve.config import home
-from varve.errors import IntegrityError, StorageError, UsageError, VarveError
+from varve.backtests.simulate.window import Window
+from varve.errors import IntegrityError
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
-    from varve.backtests.runner import Prepared
+    from varve.backtests.simulate.prepare import Prepared
     from varve.market.data import InstrumentData
 
 
@@ -34,7 +29,7 @@ def recorded_data(folder: RunFolder, manifest: dict[str, Any]) -> InstrumentData
     if manifest["bundle"]:
         data, origin = read_inputs(folder.inputs), str(folder.inputs)
     else:
-        from varve.backtests.runner import prepare
+        from varve.backtests.simulate.prepare import prepare
 
         config = RunConfig.build(**{**manifest["config"], "memory": None, "tune": False})
         data, origin = prepare(config).data, "the data stored now"
@@ -53,7 +48,7 @@ def prepare_recorded(folder: RunFolder, manifest: dict[str, Any], model: BaseCha
     Raises:
         VarveError: as :func:`recorded_data`, and where the agent is not installed.
     """
-    from varve.backtests.runner import Prepared, find_trader
+    from varve.backtests.simulate.prepare import Prepared, find_trader
 
     config = RunConfig.build(**manifest["config"])
     trader_class = find_trader(config.agent)
@@ -113,49 +108,3 @@ def _major(version: str) -> str:
     parts = version.split(".")
     # Before 1.0 the second number is the one that breaks things; so it is for Python.
     return ".".join(parts[:2]) if parts[0] == "0" or (parts[0] == "3" and len(parts) == 3) else parts[0]
-
-
-@contextmanager
-def sole_writer(folder: RunFolder) -> Iterator[None]:
-    """Keeps a second process from writing to the same run; let go when the process ends, however it ends.
-
-    Raises:
-        UsageError: if another process writes to the run now.
-        StorageError: if the folder cannot be written.
-    """
-    path: Path = folder.path / "run.lock"
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise StorageError(
-            f"run folder {folder.path} cannot be written: {error}", mend="copy it to where it can be"
-        ) from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UsageError(
-                f"run {folder.run_id} is being written by another process",
-                mend="wait for it, or stop it, then resume",
-            ) from error
-        yield
-    finally:
-        os.close(handle)
-
-
-def unfinished_run(config: RunConfig) -> RunFolder | None:
-    """The newest run of exactly these settings that was stopped and is nobody's now; None without one."""
-    runs = home() / "runs"
-    # A run's folder is named by time first.
-    named = f"*-{config.agent}-{config.ticker}-{config.identity()[:6]}*"
-    for path in sorted(runs.glob(named), reverse=True):
-        folder = RunFolder(path)
-        try:
-            manifest = folder.read()
-            with sole_writer(folder):
-                pass
-        except VarveError:
-            continue
-        if manifest["config_hash"] == config.identity() and manifest["status"] != "finished":
-            return folder
-    return None

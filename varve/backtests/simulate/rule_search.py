@@ -8,13 +8,15 @@ from datetime import date
 from typing import Any
 
 from varve import registry
-from varve.backtests.config import RunConfig, Window
+from varve.backtests.config import RunConfig
 from varve.backtests.record.trials import Trial, trial_of_run
+from varve.backtests.simulate.window import Window
 from varve.clock import iso
 from varve.envs.costs import get_costs
 from varve.errors import UsageError
 from varve.market.calendars import get_calendar
-from varve.market.data import InstrumentData, MarketData
+from varve.market.data import InstrumentData
+from varve.market.market_data import MarketData
 from varve.strategies.tuning import Tuned, tune
 
 

@@ -13,8 +13,9 @@ from varve.config import home
 from varve.errors import IntegrityError, StorageError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
-    from varve.backtests.config import RunConfig, Window
+    from varve.backtests.config import RunConfig
     from varve.backtests.record.folder import RunFolder
+    from varve.backtests.simulate.window import Window
     from varve.market.data import InstrumentData
     from varve.memory.disk.snapshot import Snapshot
     from varve.strategies.base import Trader

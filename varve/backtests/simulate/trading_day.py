@@ -8,46 +8,24 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Literal, NamedTuple
+from datetime import datetime
+from typing import NamedTuple
 
+from varve.backtests.record.step import StepRecord
 from varve.clock import stopwatch
 from varve.envs.costs import CostModel
 from varve.envs.exchange import Exchange, StepResult
 from varve.envs.sizing import Sizer
 from varve.errors import TooManyFailuresError
 from varve.market.calendars import get_calendar
-from varve.market.data import InstrumentData, MarketData
+from varve.market.data import InstrumentData
+from varve.market.market_data import MarketData
 from varve.market.observation import Observation
 from varve.strategies.base import Lesson, Trader
-from varve.types import Decision, Fill, Instrument, MemoryEvent, ModelCall, Order, Outcome, Portfolio, Trace
+from varve.types import Decision, Instrument, Outcome, Portfolio, Trace
 
 FAILURE_WINDOW, FAILURES_ALLOWED = 50, 5
 """More than 5 failures in the last 50 decisions stop the run."""
-
-Phase = Literal["warmup", "trade"]
-
-
-@dataclass(frozen=True, slots=True)
-class StepRecord:
-    """All of one step, for the journal. ``session`` is the last ended one, ``portfolio`` after the fill."""
-
-    phase: Phase
-    step: int
-    session: date
-    decision_at: datetime
-    fill_session: date | None
-    instrument: str
-    observation_hash: str
-    decision: Decision
-    orders: tuple[Order, ...]
-    fills: tuple[Fill, ...]
-    outcomes: tuple[Outcome, ...]
-    portfolio: Portfolio
-    model_calls: tuple[ModelCall, ...]
-    memory_events: tuple[MemoryEvent, ...]
-    seconds: float
 
 
 class _Pending(NamedTuple):

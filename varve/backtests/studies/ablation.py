@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from varve.backtests.config import RunConfig
-from varve.backtests.derive import track_of_records
 from varve.backtests.record.trials import Trial, TrialRegistry, trial_of_run
 from varve.backtests.results.metrics import session_returns
 from varve.backtests.results.sharpe import Z_95, Estimate, holm, pooled_difference
-from varve.backtests.runner import Prepared, cached_replies, find_trader, prepare, simulate
+from varve.backtests.results.track import track_of_records
+from varve.backtests.simulate.prepare import Prepared, find_trader, prepare
+from varve.backtests.simulate.steps import cached_replies, simulate
 from varve.clock import iso
 from varve.config import merged
 from varve.errors import SettingError, UsageError

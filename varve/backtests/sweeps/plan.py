@@ -57,7 +57,7 @@ def read_sweep(path: Path) -> Sweep:
         SettingError: naming a key that is unknown or a value that cannot be used, and where it stands.
         UsageError: if it asks for no run, for the same one twice, or for more than 1,000.
     """
-    from varve.backtests.runner import find_trader
+    from varve.backtests.simulate.prepare import find_trader
 
     raw = read_toml(path)
     groups = raw.get("group", [{}])

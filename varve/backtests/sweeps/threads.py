@@ -13,16 +13,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from varve.backtests.config import RunConfig
-from varve.backtests.integrity.replay import resume_run
 from varve.backtests.record.folder import RunFolder, write_atomically
-from varve.backtests.runner import Prepared, run_backtest
+from varve.backtests.resume import resume_run
+from varve.backtests.runner import run_backtest
+from varve.backtests.simulate.prepare import Prepared
 from varve.backtests.sweeps.plan import Sweep
 from varve.config import home
 from varve.errors import BadFileError, StorageError, VarveError
 from varve.finllm.engine.lockstep import Lockstep
 
 if TYPE_CHECKING:
-    from varve.backtests.simulate.trading_day import StepRecord
+    from varve.backtests.record.step import StepRecord
 
 State = Literal["waiting", "running", "finished", "failed"]
 

@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 
-from varve.finllm.engine.kv_cache import Pairs, Tokens, roomy_cache, shared_stems
-
-if TYPE_CHECKING:
-    from varve.finllm.engine.torch_worker import HostedModel
+from varve.finllm.engine.kv_cache import Pairs, PrefixCache, Tokens, roomy_cache, shared_stems
 
 LEAST_SHARED = 32
 """Shorter common beginnings are not worth a pass of their own."""
 PREFILL_TOKENS = 4096
 """Most tokens, padding included, of one pass over prompts."""
+
+
+class Forward(Protocol):
+    """What a batch needs of the model: one forward pass, and what is known of prompts before it.
+
+    ``batchable``: rows can share a buffer. ``exact``: a row must come out as if it were computed alone.
+    ``config``: the transformers configuration. ``prefixes``: keys and values of prompts seen before.
+    """
+
+    device: torch.device
+    batchable: bool
+    exact: bool
+    config: Any
+    prefixes: PrefixCache
+
+    def forward(
+        self, cache: Any, ids: torch.Tensor, positions: torch.Tensor, valid: torch.Tensor
+    ) -> torch.Tensor:
+        """Return logits after each row's last token, shape (rows, vocabulary), float32, on the CPU."""
+        ...
+
+    def whole_pieces(self, tokens: Tokens) -> tuple[int, Pairs]:
+        """Return how many leading tokens are known in whole pieces, with their keys and values."""
+        ...
 
 
 class Batch:
@@ -24,7 +45,7 @@ class Batch:
     that were known before. What the prompts of this batch have in common is computed once beside that.
     """
 
-    def __init__(self, host: HostedModel, prompts: list[Tokens], room: int) -> None:
+    def __init__(self, host: Forward, prompts: list[Tokens], room: int) -> None:
         self.host, self.device = host, host.device
         self.lengths = [len(one) for one in prompts]
         self.valid = torch.zeros(len(prompts), max(self.lengths), dtype=torch.bool, device=self.device)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,9 +20,6 @@ from varve.memory.embed.base import Embedder, checked_vectors
 from varve.memory.state.columns import Vector
 from varve.memory.state.records import MemoryRecord
 from varve.memory.state.tiers import data_of
-
-if TYPE_CHECKING:
-    from varve.memory.event_log import MemoryKeeper
 
 SCHEMA = 1
 """Version of the file; one of a newer version is refused."""
@@ -121,24 +118,28 @@ class Snapshot:
 
 
 def take_snapshot(
-    memories: Iterable[MemoryKeeper], now: datetime, *, synthetic: bool, source: Mapping[str, Any]
+    images: Iterable[Image],
+    embedder: Embedder,
+    now: datetime,
+    *,
+    synthetic: bool,
+    source: Mapping[str, Any],
 ) -> Snapshot:
-    """All that ``memories`` of one run know at ``now`` (UTC).
+    """All that the memories of one run know at ``now`` (UTC), from the image of each.
 
     Raises:
         UsageError: if there is none.
     """
-    kept = list(memories)
-    if not kept:
+    by_name = {image.name: image for image in images}
+    if not by_name:
         raise UsageError("a snapshot needs a memory, none given", mend="give the memories of a run")
-    images = {memory.name: memory.image() for memory in kept}
-    readable = [row.life["available_ns"] for image in images.values() for row in image.rows]
+    readable = [row.life["available_ns"] for image in by_name.values() for row in image.rows]
     return Snapshot(
-        embedder=kept[0].embedder.fingerprint,
-        dimension=kept[0].embedder.dimension,
+        embedder=embedder.fingerprint,
+        dimension=embedder.dimension,
         last_available_at=from_ns(max([to_ns(now), *readable])),
         synthetic=synthetic,
-        images=images,
+        images=by_name,
         source=dict(source),
     )
 

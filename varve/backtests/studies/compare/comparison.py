@@ -18,9 +18,10 @@ from varve.backtests.results.luck import (
     probabilistic_sharpe,
     sharpe_per_session,
 )
-from varve.backtests.results.metrics import Metrics, Track, compute_metrics, session_returns
+from varve.backtests.results.metrics import Metrics, compute_metrics, session_returns
 from varve.backtests.results.paper_scores import Scored, finagent_paper
 from varve.backtests.results.sharpe import Estimate, holm, sharpe_difference, sharpe_estimate
+from varve.backtests.results.track import Track
 from varve.backtests.studies.compare.entrants import Entrant, common_sessions, cut, names
 from varve.backtests.studies.compare.pools import Pool, pools
 from varve.errors import UsageError
@@ -89,10 +90,12 @@ class Comparison:
     cut_down: tuple[str, ...]
     has_model: bool
 
-    def json(self) -> dict[str, Any]:
-        """As JSON values; NaN and infinities become None."""
-        from varve.backtests.studies.compare.sentences import conclusions
+    def json(self, words: Sequence[str]) -> dict[str, Any]:
+        """Return JSON values; NaN and infinities become None.
 
+        Args:
+            words: what the comparison shows, in sentences, from ``sentences.conclusions``.
+        """
         found = asdict(self)
         for column in (*found["runs"], *found["held"]):
             # The curves are in the run folders.
@@ -102,7 +105,7 @@ class Comparison:
             "end": self.sessions[-1].isoformat(),
             "sessions": len(self.sessions),
         }
-        plain: dict[str, Any] = _plain({**found, **span, "words": conclusions(self)})
+        plain: dict[str, Any] = _plain({**found, **span, "words": list(words)})
         return plain
 
 

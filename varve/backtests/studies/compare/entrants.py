@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from varve.backtests.derive import recorded_trading, track_of_records, track_of_rows
 from varve.backtests.record.folder import RunFolder
 from varve.backtests.record.trials import Trial, registry_beside, trial_of_run
-from varve.backtests.results.metrics import Track
+from varve.backtests.results.tables import recorded_trading
+from varve.backtests.results.track import Track, track_of_records, track_of_rows
 from varve.backtests.results.trial_count import TrialCount, count_trials
-from varve.backtests.runner import run_baseline
+from varve.backtests.simulate.steps import run_baseline
 from varve.market.calendars import get_calendar
 from varve.types import Action
 

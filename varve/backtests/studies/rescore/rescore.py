@@ -13,11 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from varve.backtests.derive import recorded_trading, track_of_records
 from varve.backtests.record.folder import RunFolder
-from varve.backtests.results.metrics import Track, compute_metrics, split_factors
+from varve.backtests.results.metrics import compute_metrics
 from varve.backtests.results.paper_scores import SCORING, Scored, carried
-from varve.backtests.runner import Prepared, make_simulation
+from varve.backtests.results.tables import recorded_trading
+from varve.backtests.results.track import Track, split_factors, track_of_records
+from varve.backtests.simulate.prepare import Prepared
+from varve.backtests.simulate.steps import make_simulation
 from varve.errors import UnknownNameError
 from varve.market.calendars import get_calendar
 from varve.market.data import Floats

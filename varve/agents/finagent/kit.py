@@ -1,0 +1,73 @@
+"""What the stages of a FinAgent's day share: settings, model, prompts, memories, and what lasts beyond a day."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from typing import NamedTuple
+
+from langchain_core.messages import SystemMessage
+
+from varve.agents.finagent.charts import Held
+from varve.agents.finagent.config import FinAgentConfig
+from varve.agents.prompting import Prompts
+from varve.finllm.chat.session import ModelSession
+from varve.market.observation import Observation
+from varve.memory.layered import LayeredMemory
+from varve.memory.state.records import Recalled
+from varve.strategies.signals import SignalTrader
+from varve.types import Action, Document, Outcome
+
+
+class Reflection(NamedTuple):
+    """What was thought: its memory's id and text, and past thoughts like it as they were recalled."""
+
+    memory_id: str
+    text: str
+    like: tuple[Recalled, ...] = ()
+
+
+@dataclass
+class Made:
+    """A decision of one's own, and its outcome once that is known."""
+
+    session: date
+    action: Action
+    confidence: int
+    position: float
+    rationale: str
+    outcome: Outcome | None = None
+
+
+@dataclass
+class Kit:
+    """One run's tools and carried state, handed to every stage; the agent fills it when a run begins.
+
+    ``intelligence``, ``low`` and ``high`` are the run's three memories. ``unread`` returns the documents
+    that became readable since it was last called. ``reflect`` stores the agent's own words and returns
+    the memory's id. ``sees`` says whether charts are sent as images; ``blind_because`` says why not.
+    ``made`` holds own decisions by step, ``held`` the positions for the trading chart, ``last_low`` and
+    ``last_high`` the newest reflections.
+    """
+
+    config: FinAgentConfig
+    session: ModelSession
+    system: SystemMessage
+    prompts: Prompts
+    intelligence: LayeredMemory
+    low: LayeredMemory
+    high: LayeredMemory
+    signals: dict[str, SignalTrader]
+    unread: Callable[[Observation], list[Document]]
+    reflect: Callable[..., str]
+    sees: bool
+    blind_because: str
+    made: dict[int, Made] = field(default_factory=dict)
+    held: list[Held] = field(default_factory=list)
+    last_low: Reflection | None = None
+    last_high: Reflection | None = None
+
+    def go_blind(self, because: str) -> None:
+        """From here on charts are given as tables."""
+        self.sees, self.blind_because = False, because

@@ -1,0 +1,110 @@
+"""Look up and check everything that a run needs, before anything is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from varve import registry
+from varve.backtests.config import RunConfig
+from varve.backtests.record.inputs import visible_until
+from varve.backtests.simulate.rule_search import Search, search
+from varve.backtests.simulate.starting_memory import begin_window, kept_snapshot
+from varve.backtests.simulate.window import Window, after_knowledge, resolve_window
+from varve.config import FrozenConfig
+from varve.envs.costs import get_costs
+from varve.envs.sizing import get_sizer
+from varve.errors import UnknownNameError
+from varve.market.calendars import get_calendar
+from varve.market.data import InstrumentData
+from varve.strategies.base import Trader
+from varve.types import FillRule
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
+    from varve.memory.disk.snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run with every name looked up and every setting checked, before anything is written."""
+
+    config: RunConfig
+    trader_class: type[Trader]
+    trader_config: FrozenConfig
+    data: InstrumentData
+    label: str
+    window: Window
+    model: BaseChatModel | None
+    snapshot: Snapshot | None = None
+    search: Search | None = None
+
+    @property
+    def fill_rule(self) -> FillRule:
+        """When orders fill."""
+        return "same_close" if self.config.fill == "same_close" else self.data.provenance.fill_rule
+
+    @property
+    def total_steps(self) -> int:
+        """Lessons and decisions of the run."""
+        lessons = max(0, self.window.first - self.window.warmup_first - self.config.horizon_sessions)
+        return lessons + self.window.last - self.window.first
+
+
+def find_trader(name: str) -> type[Trader]:
+    """The agent or strategy of that name.
+
+    Raises:
+        UnknownNameError: if neither has it; near names are suggested.
+    """
+    for group in ("agents", "strategies"):
+        if name in registry.names(group):
+            found: type[Trader] = registry.load(group, name)
+            return found
+    raise UnknownNameError("agent", name, [*registry.names("agents"), *registry.names("strategies")])
+
+
+def prepare(config: RunConfig) -> Prepared:
+    """Look up and check everything that a run needs; writes nothing.
+
+    Raises:
+        VarveError: naming what was given, what was expected and what mends it.
+    """
+    from varve.finllm.chat.open_model import deciding, open_model
+    from varve.market.select import load_market
+    from varve.memory.embed.base import get_embedder
+
+    trader_class = find_trader(config.agent)
+    trader_config = trader_class.Config.build(**config.settings)
+    get_costs(config.costs)
+    get_sizer(config.sizer)
+    get_embedder(config.embedder)
+    model = open_model(config.llm, seed=config.seed) if trader_class.needs_model else None
+    if model is not None:
+        model = deciding(model, config.decide, config.abstain_below, config.abstain_as)
+    loaded = load_market(
+        config.ticker,
+        mode=config.data,
+        start=config.warmup_start or config.start,
+        end=config.end,
+        world=config.world,
+        world_seed=config.world_seed,
+    )
+    data = loaded.data
+    learns = trader_class.allows_warm_up
+    window = resolve_window(after_knowledge(config, data), data.bars, warm_up=learns or config.tune)
+    searched = None
+    if config.tune:
+        searched = search(config, data, window)
+        trader_config = searched.found.best
+        window = window if learns else replace(window, warmup_first=window.first)
+    snapshot = kept_snapshot(config)
+    if snapshot is not None:
+        window = begin_window(config, snapshot, trader_class, data, window)
+    calendar = get_calendar(data.instrument.calendar)
+    decided_until = calendar.decision_at(data.bars.session(window.last - 1))
+    data = visible_until(data, window.last, decided_until, news=config.news)
+    return Prepared(
+        config, trader_class, trader_config, data, loaded.label, window, model, snapshot, searched
+    )
