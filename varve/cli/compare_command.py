@@ -19,6 +19,8 @@ def run_compare(names: Sequence[str], *, as_json: bool) -> None:
     folders = [find_run(name) for name in names]
     found = compare([read_entrant(folder) for folder in folders])
     if as_json:
+        from varve.backtests.studies.compare.sentences import conclusions
+
         print(json.dumps(found.json(conclusions(found)), indent=2, allow_nan=False))
     else:
         print_comparison(found)

@@ -1,6 +1,7 @@
 """What a source knows of an instrument over all time: the whole truth, which no trader ever holds.
 
-Traders get a :class:`~varve.market.view.MarketView`, cut at an instant, from :meth:`~varve.market.market_data.MarketData.as_of`.
+Traders get a :class:`~varve.market.view.MarketView`, cut at an instant, from
+:meth:`~varve.market.market_data.MarketData.as_of`.
 """
 
 from __future__ import annotations

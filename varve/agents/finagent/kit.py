@@ -1,8 +1,8 @@
-"""What the stages of a FinAgent's day share: settings, model, prompts, memories, and what lasts beyond a day."""
+"""What the stages of a FinAgent's day share, and what is carried from day to day."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import NamedTuple
@@ -14,9 +14,10 @@ from varve.agents.finagent.config import FinAgentConfig
 from varve.agents.prompting import Prompts
 from varve.finllm.chat.session import ModelSession
 from varve.market.observation import Observation
+from varve.market.view import MarketView
 from varve.memory.layered import LayeredMemory
 from varve.memory.state.records import Recalled
-from varve.strategies.signals import SignalTrader
+from varve.strategies.signals import Signal
 from varve.types import Action, Document, Outcome
 
 
@@ -58,7 +59,7 @@ class Kit:
     intelligence: LayeredMemory
     low: LayeredMemory
     high: LayeredMemory
-    signals: dict[str, SignalTrader]
+    signals: Mapping[str, Callable[[MarketView, str], Signal]]
     unread: Callable[[Observation], list[Document]]
     reflect: Callable[..., str]
     sees: bool

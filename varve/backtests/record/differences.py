@@ -37,7 +37,8 @@ class CallDifferenceError(IntegrityError):
 
 
 class JournalReplies:
-    """The model calls of a journal, one after another, as a :class:`~varve.finllm.chat.reply_source.ReplySource`.
+    """The model calls of a journal, one after another, as a
+    :class:`~varve.finllm.chat.reply_source.ReplySource`.
 
     Args:
         steps: what was recorded.

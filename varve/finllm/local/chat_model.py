@@ -50,7 +50,8 @@ class LocalModel(BaseChatModel):
         temperature: 0 for the likeliest reply; above, replies are drawn with ``seed`` and the prompt.
         max_new_tokens: most tokens of one reply.
         constrain: let a reply to bound tools be nothing but calls of them. Off, a reply may be wrong.
-        decide: ``generate`` writes a decision, ``score`` weighs the actions (:mod:`varve.finllm.local.action_scoring`).
+        decide: ``generate`` writes a decision, ``score`` weighs the actions
+            (:mod:`varve.finllm.local.action_scoring`).
         abstain_below: percent that the likeliest action needs in score mode.
         abstain_as: the action that an abstention becomes.
         timeout_s: seconds that a reply may take, None for any.

@@ -1,4 +1,4 @@
-"""The chat model: a :class:`~varve.finllm.local.chat_model.LocalModel` that reads a prompt by nano's own view of it."""
+"""The chat model: a local model that reads a prompt by nano's own view of it."""
 
 from __future__ import annotations
 

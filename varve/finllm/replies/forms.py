@@ -1,7 +1,7 @@
 """Reply forms: what a stage of an agent asks for, as one tool's schema, and what came, read strictly.
 
-A form is a name, a sentence and fields. Like the ``decide`` of :mod:`varve.finllm.replies.decide` it gives either
-what was filled in, or questions, or a failure with its reason; nothing is guessed.
+A form is a name, a sentence and fields. Like the ``decide`` of :mod:`varve.finllm.replies.decide` it gives
+either what was filled in, or questions, or a failure with its reason; nothing is guessed.
 """
 
 from __future__ import annotations
