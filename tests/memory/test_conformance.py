@@ -201,8 +201,42 @@ class TakesEmptyQueries(FlatWindow):
 
 
 class TakesAnyCredit(FlatWindow):
-    def credit(self, ids, reward, at):
-        return super().credit([], reward, at)
+    def credit(self, ids, reward, at, *, share=1.0):
+        return super().credit([], reward, at, share=share)
+
+
+class TakesAnyShare(FlatWindow):
+    def credit(self, ids, reward, at, *, share=1.0):
+        return super().credit(ids, reward, at)
+
+
+class GetsAnother(FlatWindow):
+    def get(self, memory_id):
+        super().get(memory_id)
+        return super().get("f000001")
+
+
+class GetsAnything(FlatWindow):
+    def get(self, memory_id):
+        return self._records.get(memory_id)
+
+    def credit(self, ids, reward, at, *, share=1.0):
+        wanted = list(ids)
+        if any(one not in self._records for one in wanted):
+            raise UsageError("unknown id")
+        return super().credit(wanted, reward, at, share=share)
+
+
+class CountsTooMany(FlatWindow):
+    def __len__(self):
+        return 10_000
+
+
+class ClosesOnce(FlatWindow):
+    def close(self):
+        if self.name == "closed":
+            raise IntegrityError("closed already")
+        self.name = "closed"
 
 
 class StoresHalf(FlatWindow):
@@ -239,6 +273,11 @@ class StoresHalf(FlatWindow):
         (TakesAnyQuestion, "it took k of 0"),
         (TakesEmptyQueries, "it took an empty query"),
         (TakesAnyCredit, "it took credit to an unknown id"),
+        (TakesAnyShare, "it took a share of 0"),
+        (GetsAnother, "gave the record of 'f000001'"),
+        (GetsAnything, "it took an unknown id to get"),
+        (CountsTooMany, "it says that it holds 10000"),
+        (ClosesOnce, "closing it twice"),
         (StoresHalf, "a part of it stored"),
     ],
 )

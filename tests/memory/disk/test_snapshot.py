@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_memory_store import live_some_days, through_json
 
+from tests.memory.disk.test_store import live_some_days, through_json
 from tests.support.memory_helpers import TableEmbedder, day, make, put
 from varve.errors import BadFileError, IntegrityError, StorageError, UsageError
 from varve.memory import HashingEmbedder, LayeredMemory, MemoryConfig

@@ -90,6 +90,12 @@ def memory_settings(folder: RunFolder) -> MemoryConfig:
             f"agent {manifest['config']['agent']} of run {folder.run_id} has no settings of a memory",
             mend="an agent keeps them in its Config as: memory: MemoryConfig",
         )
+    kind = manifest["agent_settings"].get("memory_kind", "layered")
+    if kind != "layered":
+        raise UsageError(
+            f"run {folder.run_id} has a memory of kind {kind!r}; only layered ones are rebuilt from a journal",
+            mend="its memories stand in the report beside the decisions that cite them",
+        )
     return MemoryConfig.build(**given)
 
 
