@@ -196,12 +196,12 @@ def test_a_write_that_fails_midway_leaves_nothing_behind_and_no_lock(cache):
 def test_a_full_disk_is_a_storage_error_and_what_was_there_stays(tmp_path):
     with VectorCache(tmp_path / "vectors.db") as cache:
         cache.put("one", {text_hash("a"): unit(1, 0)})
-        pages = cache._db.execute("PRAGMA page_count").fetchone()[0]
-        cache._db.execute(f"PRAGMA max_page_count = {pages}")
+        pages = cache._file.db.execute("PRAGMA page_count").fetchone()[0]
+        cache._file.db.execute(f"PRAGMA max_page_count = {pages}")
         many = {text_hash(str(i)): unit(*np.random.default_rng(i).normal(size=384)) for i in range(50)}
         with pytest.raises(StorageError, match="cannot be written") as caught:
             cache.put("one", many)
         assert "free disk space" in caught.value.mend
-        cache._db.execute("PRAGMA max_page_count = 1000000")
+        cache._file.db.execute("PRAGMA max_page_count = 1000000")
         cache.put("one", {text_hash("b"): unit(0, 1)})
         assert len(cache.get("one", [text_hash("a"), text_hash("b")], 2)) == 2

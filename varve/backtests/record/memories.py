@@ -93,7 +93,7 @@ def memory_settings(folder: RunFolder) -> MemoryConfig:
     kind = manifest["agent_settings"].get("memory_kind", "layered")
     if kind != "layered":
         raise UsageError(
-            f"run {folder.run_id} has a memory of kind {kind!r}; only layered ones are rebuilt from a journal",
+            f"run {folder.run_id} has a {kind!r} memory; only layered ones are rebuilt from a journal",
             mend="its memories stand in the report beside the decisions that cite them",
         )
     return MemoryConfig.build(**given)
