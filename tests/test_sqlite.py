@@ -36,12 +36,16 @@ def test_a_file_of_an_older_schema_is_brought_up_and_keeps_what_it_holds(tmp_pat
 
 def test_what_fails_within_a_transaction_leaves_nothing(tmp_path):
     file = SqliteFile(tmp_path / "a.db", kind(FIRST))
-    with pytest.raises(ZeroDivisionError), file.writing():
-        file.db.execute("INSERT INTO one VALUES (1)")
-        raise ZeroDivisionError
-    with pytest.raises(IntegrityError, match="is damaged: UNIQUE"), file.writing():
-        file.db.execute("INSERT INTO one VALUES (1)")
-        file.db.execute("INSERT INTO one VALUES (1)")
+
+    def write(*values):
+        with file.writing():
+            for value in values:
+                file.db.execute("INSERT INTO one VALUES (?)", [1 // value])
+
+    with pytest.raises(ZeroDivisionError):
+        write(1, 0)
+    with pytest.raises(IntegrityError, match="is damaged: UNIQUE"):
+        write(1, 1)
     assert file.db.execute("SELECT count(*) FROM one").fetchone() == (0,)
     file.close()
     file.close()
