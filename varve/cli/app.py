@@ -175,11 +175,7 @@ def run(
         "memory": memory, "allow_future_memory": allow_future_memory, "after_cutoff": after_cutoff,
         "tune": tune,
     }  # fmt: skip
-    settings = settings_of(setting or [])
-    if profile is not None:
-        settings["profile"] = profile
-    if without:
-        settings["without"] = without
+    settings = settings_of(setting or [], profile=profile, without=without)
     start_it = _start_of_run(config, given, settings, resume=resume, bundle=bundle, cache=cache)
     if json_ or quiet:
         folder = start_it()
