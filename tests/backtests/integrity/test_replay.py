@@ -12,7 +12,7 @@ import pytest
 
 from varve.backtests.config import RunConfig
 from varve.backtests.integrity.replay import replay_run
-from varve.backtests.record.differences import first_difference
+from varve.backtests.record.differences import MISSING, first_difference
 from varve.backtests.record.folder import RunFolder
 from varve.backtests.runner import run_backtest
 from varve.errors import BadFileError, IntegrityError
@@ -71,7 +71,7 @@ def test_a_run_replays_to_its_digest_on_another_machine(copy, varve_home):
          "phase='trade' AND step=5 AND reply LIKE '%confidence%'",
          ["trading step 5", "rationale", "Invented"]),
         ("memory_events", "data", lambda v: v.replace("{", '{"more":1,', 1), "phase='trade' AND step=6",
-         ["trading step 6", "memory_events[0].data.more", "recorded 1, now null"]),
+         ["trading step 6", "memory_events[0].data.more", "recorded 1, now nothing"]),
     ],
 )  # fmt: skip
 def test_a_changed_journal_is_found_with_date_field_and_both_values(
@@ -163,6 +163,6 @@ def test_the_first_difference_in_order():
     then = {"a": [1, {"b": 2.0}], "c": "x"}
     assert first_difference(then, {"a": [1, {"b": 2.0}], "c": "x"}) is None
     assert first_difference(then, {"a": [1, {"b": 2.5}], "c": "y"}) == (".a[1].b", 2.0, 2.5)
-    assert first_difference(then, {"a": [1], "c": "x"}) == (".a[1]", {"b": 2.0}, None)
-    assert first_difference({"a": None}, {"a": None, "d": 1}) == (".d", None, 1)
+    assert first_difference(then, {"a": [1], "c": "x"}) == (".a[1]", {"b": 2.0}, MISSING)
+    assert first_difference({"a": None}, {"a": None, "d": 1}) == (".d", MISSING, 1)
     assert first_difference(1, 1.0) is not None

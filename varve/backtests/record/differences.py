@@ -19,8 +19,17 @@ _MEND = (
 )
 
 
+class _Missing:
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+MISSING = _Missing()
+"""What stands in a :class:`Difference` where one side has no such key or item; a null is a value."""
+
+
 class Difference(NamedTuple):
-    """Where two values of one field differ first."""
+    """Where two values of one field differ first; :data:`MISSING` where one side has none."""
 
     path: str
     then: Any
@@ -76,18 +85,18 @@ def first_difference(then: Any, now: Any, path: str = "") -> Difference | None:
     """The first place at which two JSON values differ, in order of keys and items."""
     if isinstance(then, Mapping) and isinstance(now, Mapping):
         for key in [*then, *(key for key in now if key not in then)]:
-            found = first_difference(then.get(key), now.get(key), f"{path}.{key}")
+            found = first_difference(then.get(key, MISSING), now.get(key, MISSING), f"{path}.{key}")
             if found:
                 return found
         return None
     if isinstance(then, list | tuple) and isinstance(now, list | tuple):
         for i in range(max(len(then), len(now))):
-            left, right = (side[i] if i < len(side) else None for side in (then, now))
+            left, right = (side[i] if i < len(side) else MISSING for side in (then, now))
             found = first_difference(left, right, f"{path}[{i}]")
             if found:
                 return found
         return None
-    return None if canonical_json(then) == canonical_json(now) else Difference(path, then, now)
+    return None if _text(then) == _text(now) else Difference(path, then, now)
 
 
 def check_step(record: StepRecord, recorded: JournaledStep) -> None:
@@ -142,5 +151,9 @@ def shown_both(found: Difference) -> tuple[str, str]:
 
 def shown(value: Any) -> str:
     """A value as JSON text for a message, cut where it is long."""
-    text = canonical_json(value)
+    text = _text(value)
     return text if len(text) <= MAX_SHOWN + 20 else text[:MAX_SHOWN] + "…"
+
+
+def _text(value: Any) -> str:
+    return repr(value) if value is MISSING else canonical_json(value)
