@@ -3,7 +3,7 @@
 import pytest
 
 from tests.envs.test_exchange import exchange
-from tests.envs.worlds_of_bars import market
+from tests.support.worlds_of_bars import market
 from varve.envs.costs import CostModel
 from varve.types import Order
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.envs.test_sizing import decide, observation
-from tests.envs.worlds_of_bars import market
+from tests.support.worlds_of_bars import market
 from varve.envs.sizing import get_sizer
 from varve.market import Observation
 from varve.types import Order, Portfolio

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.envs.test_exchange import exchange
-from tests.envs.worlds_of_bars import market
+from tests.support.worlds_of_bars import market
 from varve.envs.costs import COSTS, CostModel
 from varve.envs.tracks import make_track, split_ratios
 from varve.types import CorporateEvent, Order

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from tests.memory.memory_helpers import START, day, make, put
+from tests.support.memory_helpers import START, day, make, put
 from varve.clock import to_ns
-from varve.memory.columns import DAY_NS, Columns, Weights
+from varve.memory.state.columns import DAY_NS, Columns, Weights
 
 PER_DAY = 0.92 ** (252 / 365)
 

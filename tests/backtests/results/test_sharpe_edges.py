@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from varve.backtests.statistics import _prewhitened_hac, _variance, _window_variances
+from varve.backtests.results.sharpe import _prewhitened_hac, _variance, _window_variances
 
 
 def autoregressive(n, phi, seed=3):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from varve.backtests.options import merged_values, pairs_of, settings_of
-from varve.backtests.sweep_file import read_sweep
+from varve.backtests.sweeps.plan import read_sweep
+from varve.cli.options import merged_values, pairs_of, settings_of
 from varve.config import joined, merged
 from varve.errors import SettingError, UsageError
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from varve.backtests.step_check import MISSING, Difference, first_difference, shown_both
+from varve.backtests.record.differences import MISSING, Difference, first_difference, shown_both
 from varve.config import canonical_json
 
 plain = st.none() | st.booleans() | st.integers(-3, 3) | st.floats(allow_nan=False, allow_infinity=False)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from varve.backtests.derive import _dividends
+from varve.backtests.results.track import _dividends
 from varve.types import CorporateEvent
 
 DAYS = [date(2023, 1, day) for day in (3, 4, 5, 9)]

@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.finllm.test_engine import Count, Lengths, request
-from varve.backtests.foresight import WAYS, ForesightError
-from varve.backtests.step_check import CallDifferenceError
+from tests.finllm.engine.test_queue import Count, Lengths, request
+from varve.backtests.integrity.foresight import WAYS, ForesightError
+from varve.backtests.record.differences import CallDifferenceError
 from varve.errors import ModelError, ModelTransportError, UnknownNameError, VarveError
-from varve.finllm.engine import Engine
-from varve.finllm.replies import UnfitError
+from varve.finllm.engine.queue import Engine
+from varve.finllm.replies.decide import UnfitError
 from varve.types import FailureReason
 
 

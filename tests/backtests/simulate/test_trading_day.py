@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.helpers import prepared
-from varve.backtests.run import simulate
+from tests.support.helpers import prepared
+from varve.backtests.simulate.steps import simulate
 from varve.market.calendars import get_calendar
 
 
