@@ -1,8 +1,10 @@
 """The chat model of this process: what it refuses, what identifies it, and that it is an ordinary one."""
 
 import asyncio
+import gc
 import json
 import shutil
+import weakref
 
 import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
@@ -193,8 +195,48 @@ def test_an_adapter_is_checked_and_changes_replies(folder, tmp_path):
     assert model_identity(plain)["fingerprint"] != model_identity(tuned)["fingerprint"]
     plain.max_new_tokens = tuned.max_new_tokens = 12
     assert plain.invoke("Hello").content != tuned.invoke("Hello").content
+    # By what they hold: the same adapter elsewhere shares the engine, one trained again does not.
+    shutil.copytree(tmp_path / "adapter", tmp_path / "copy")
+    assert open_model(f"hf:{folder}+{tmp_path / 'copy'}").engine is tuned.engine
+    said = tuned.invoke("Hello").content
+    for name, parameter in made.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=3.0)
+    made.save_pretrained(tmp_path / "adapter")
+    again = open_model(f"hf:{folder}+{tmp_path / 'adapter'}")
+    again.max_new_tokens = 12
+    assert again.engine is not tuned.engine
+    assert again.invoke("Hello").content != said == tuned.invoke("Hello").content
     other = write_tiny_llm(tmp_path / "wide", hidden_size=64)
     with pytest.raises(BadFileError, match=r"adapter is for a model of width 32; .* has width 64"):
         open_model(f"hf:{other}+{tmp_path / 'adapter'}")
     with pytest.raises(NoDataError, match="no adapter folder"):
         open_model(f"hf:{folder}+{tmp_path / 'none'}")
+
+
+def test_a_model_that_is_let_go_frees_its_weights_and_is_opened_again(tmp_path):
+    folder = write_tiny_llm(tmp_path / "own", hidden_size=48)
+    one, other = open_model(f"hf:{folder}"), open_model(f"hf:{folder}")
+    one.max_new_tokens = other.max_new_tokens = 4
+    said, engine = one.invoke("Hello").content, other.engine
+    weights = weakref.ref(engine.worker.model)
+    one.close()
+    one.close()
+    gc.collect()
+    assert weights() is None
+    with pytest.raises(ModelError, match="let go"):
+        engine.submit(object())
+    assert other.invoke("Hello").content == one.invoke("Hello").content == said
+    assert other.engine is one.engine is not engine
+    one.close()
+
+
+def test_weights_that_change_while_they_are_opened_are_refused(tmp_path):
+    folder = write_tiny_llm(tmp_path / "own", hidden_size=16)
+    model = open_model(f"hf:{folder}")
+    weights = folder / "model.safetensors"
+    raw = bytearray(weights.read_bytes())
+    raw[-1] ^= 1
+    weights.write_bytes(bytes(raw))
+    with pytest.raises(BadFileError, match="was changed while it was opened"):
+        model.invoke("Hello")
