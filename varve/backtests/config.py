@@ -1,23 +1,29 @@
-"""The settings of one run, and the window of sessions that they mean on given data."""
+"""The settings of one run."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from varve.config import FrozenConfig
+from varve.errors import SettingError
 
 NANO_READS = ("finmem", "finagent")
 """Agents whose pages nano has learned to read; others fall to the scripted stand-in."""
+
+TABLES = ("sizer", "costs")
+"""Tables of a run's ``settings`` that are not the agent's: those of its sizer and of its cost preset."""
 
 
 class RunConfig(FrozenConfig):
     """Everything that decides what a run does; equal settings on equal data give an equal run digest.
 
     Dates are session dates, both ends included. ``initial_cash`` is in the instrument's currency.
-    ``settings`` are the agent's own, checked by its ``Config`` class. ``fill="same_close"`` fills at
+    ``settings`` are the agent's own, checked by its ``Config`` class, and in the tables ``sizer`` and
+    ``costs`` those of the sizer and of the cost preset. ``fill="same_close"`` fills at
     the close that the agent has already read: an ablation, never a result. ``memory`` is the id of the
     snapshot that the agent's memory begins with; ``allow_future_memory`` lets it know what happens in
     the run: an ablation, never a result. ``after_cutoff`` moves the start behind what the model can know.
@@ -67,3 +73,47 @@ class RunConfig(FrozenConfig):
         if not value.strip():
             raise ValueError("a ticker, for example TSLA")
         return value.strip().upper()
+
+    @field_validator("settings")
+    @classmethod
+    def _tables(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in TABLES:
+            if not isinstance(value.get(name, {}), Mapping):
+                raise SettingError(
+                    f"setting 'settings.{name}' cannot be {value[name]!r}: a table expected",
+                    mend=f"choose the {name} itself with --{name}; set one constant with "
+                    f"--set {name}.NAME=VALUE, see: backtest list settings NAME",
+                )
+        # An empty table says nothing, and a run is known by what its settings say.
+        return {name: table for name, table in value.items() if name not in TABLES or table}
+
+    @property
+    def agent_settings(self) -> dict[str, Any]:
+        """The settings of the agent itself."""
+        return {name: value for name, value in self.settings.items() if name not in TABLES}
+
+    @property
+    def sizer_settings(self) -> dict[str, Any]:
+        """What is set of the sizer; the rest stays as it comes."""
+        return dict(self.settings.get("sizer", {}))
+
+    @property
+    def cost_settings(self) -> dict[str, Any]:
+        """What is set of the cost preset; the rest stays as it comes."""
+        return dict(self.settings.get("costs", {}))
+
+    @property
+    def trading_settings(self) -> dict[str, Any]:
+        """The tables of sizer and costs, as far as there are any."""
+        return trading_tables(self.settings)
+
+
+def trading_tables(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables of sizer and costs in the settings of a run, also of a recorded one."""
+    return {name: settings[name] for name in TABLES if name in settings}
+
+
+def chosen(config: Mapping[str, Any], name: str) -> str:
+    """A recorded run's ``sizer`` or ``costs`` in words: its name, and what was set of it."""
+    table = config["settings"].get(name, {})
+    return " ".join([config[name], *(f"{key}={value}" for key, value in table.items())])

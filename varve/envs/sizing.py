@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, cast
 
 from pydantic import Field
 
+from varve import registry
 from varve.config import FrozenConfig
 from varve.envs.ledger import whole_lots
-from varve.errors import UnknownNameError
+from varve.errors import UsageError
 from varve.market.observation import Observation
 from varve.types import Action, Decision, Order
 
@@ -128,20 +129,18 @@ class FinMemUnit(FrozenConfig):
         return (Order(symbol, quantity),) if quantity else ()
 
 
-SIZERS: dict[str, type[AllIn] | type[Fraction] | type[FinMemUnit]] = {
-    AllIn.name: AllIn,
-    Fraction.name: Fraction,
-    FinMemUnit.name: FinMemUnit,
-}
-
-
 def get_sizer(name: str, **settings: Any) -> Sizer:
-    """The sizer of that name.
+    """The registered sizer of that name.
 
     Raises:
-        UnknownNameError: if there is none.
-        SettingError: if a setting cannot be used.
+        UnknownNameError: if there is none; near names are suggested.
+        SettingError: if a setting is unknown or cannot be used.
+        UsageError: if what is registered is no settings class with the methods of :class:`Sizer`.
     """
-    if name not in SIZERS:
-        raise UnknownNameError("sizer", name, SIZERS)
-    return SIZERS[name].build(**settings)
+    found = registry.load("sizers", name)
+    if not (isinstance(found, type) and issubclass(found, FrozenConfig) and hasattr(found, "orders")):
+        raise UsageError(
+            f"sizer {name!r} is registered as {found!r}, a FrozenConfig class with orders() expected",
+            mend="mend the package that registers it",
+        )
+    return cast(Sizer, found.build(**settings))
