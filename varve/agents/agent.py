@@ -54,11 +54,16 @@ class AgentConfig(FrozenConfig):
 
 
 class Agent(Trader):
-    """Base of agents: override :meth:`begin` to open memories and :meth:`decide` to use them."""
+    """Base of agents: override :meth:`begin` to open memories and :meth:`decide` to use them.
+
+    ``forms`` are the names of the reply forms that its stages ask for, so that one can tell whether a model
+    knows them. An agent whose importance is judged asks for ``rate_importance`` besides.
+    """
 
     Config = AgentConfig
     needs_model: ClassVar[bool] = True
     takes_memory: ClassVar[bool] = True
+    forms: ClassVar[tuple[str, ...]] = ("decide",)
 
     def begin(self, context: RunContext) -> None:
         """A run starts, with no memory open yet.

@@ -8,11 +8,9 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from varve import registry
 from varve.config import FrozenConfig
 from varve.errors import SettingError
-
-NANO_READS = ("finmem", "finagent")
-"""Agents whose pages nano has learned to read; others fall to the scripted stand-in."""
 
 TABLES = ("sizer", "costs")
 """Tables of a run's ``settings`` that are not the agent's: those of its sizer and of its cost preset."""
@@ -30,8 +28,7 @@ class RunConfig(FrozenConfig):
     ``decide="score"`` weighs the actions instead of writing one (models of this process alone); an action
     less likely than ``abstain_below`` percent is an abstention, which becomes ``abstain_as``.
     ``tune`` chooses the settings that are not given by a seeded search on the warm-up. ``llm="auto"`` is
-    the model that comes with the package where it has learned to read the agent's pages, else the scripted
-    stand-in; what it became is what is kept.
+    the model that the agent's class names as its ``default_llm``; what it became is what is kept.
     """
 
     agent: str = "finmem"
@@ -65,7 +62,7 @@ class RunConfig(FrozenConfig):
     def _named_llm(cls, values: dict[str, Any]) -> dict[str, Any]:
         if values.get("llm", "auto") != "auto":
             return values
-        return {**values, "llm": "nano" if values.get("agent", "finmem") in NANO_READS else "scripted"}
+        return {**values, "llm": default_llm_of(values.get("agent", cls.model_fields["agent"].default))}
 
     @field_validator("ticker")
     @classmethod
@@ -106,6 +103,19 @@ class RunConfig(FrozenConfig):
     def trading_settings(self) -> dict[str, Any]:
         """The tables of sizer and costs, as far as there are any."""
         return trading_tables(self.settings)
+
+
+def default_llm_of(agent: object) -> str:
+    """The model that an agent is made for; the scripted stand-in where it names none, or there is no such.
+
+    Raises:
+        UsageError: if the package that registered the agent cannot be imported.
+    """
+    for group in ("agents", "strategies"):
+        if agent in registry.names(group):
+            return str(getattr(registry.load(group, str(agent)), "default_llm", "scripted"))
+    # That nothing has this name is told where the agent is looked up.
+    return "scripted"
 
 
 def trading_tables(settings: Mapping[str, Any]) -> dict[str, Any]:
