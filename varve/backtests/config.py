@@ -19,43 +19,66 @@ TABLES = ("sizer", "costs")
 class RunConfig(FrozenConfig):
     """Everything that decides what a run does; equal settings on equal data give an equal run digest.
 
-    Dates are session dates, both ends included. ``initial_cash`` is in the instrument's currency.
-    ``settings`` are the agent's own, checked by its ``Config`` class, and in the tables ``sizer`` and
-    ``costs`` those of the sizer and of the cost preset. ``fill="same_close"`` fills at
-    the close that the agent has already read: an ablation, never a result. ``memory`` is the id of the
-    snapshot that the agent's memory begins with; ``allow_future_memory`` lets it know what happens in
-    the run: an ablation, never a result. ``after_cutoff`` moves the start behind what the model can know.
-    ``decide="score"`` weighs the actions instead of writing one (models of this process alone); an action
-    less likely than ``abstain_below`` percent is an abstention, which becomes ``abstain_as``.
-    ``tune`` chooses the settings that are not given by a seeded search on the warm-up. ``llm="auto"`` is
-    the model that the agent's class names as its ``default_llm``; what it became is what is kept.
+    Dates are session dates, both ends included. ``settings`` are the agent's own, checked by its ``Config``
+    class, and in the tables ``sizer`` and ``costs`` those of the sizer and of the cost preset.
+    ``fill="same_close"`` fills at the close that the agent has already read: an ablation, never a result.
+    ``memory`` is the id of a snapshot; ``allow_future_memory`` lets it know what happens in the run: an
+    ablation, never a result. With ``decide="score"`` an action less likely than ``abstain_below`` percent is
+    an abstention, which becomes ``abstain_as``. ``tune`` chooses the settings that are not given.
+    ``llm="auto"`` is the model that the agent's class names as its ``default_llm``; what it became is what
+    is kept.
     """
 
     agent: str = "finmem"
+    """An agent or strategy; see: backtest list agents"""
     ticker: str
+    """What to trade, for example TSLA."""
     start: date | None = None
+    """First session; left out: 63 sessions before the end."""
     end: date | None = None
+    """Last session; left out: the last of the data."""
     warmup_start: date | None = None
+    """First session of the warm-up; left out: 42 sessions before the start."""
     data: Literal["auto", "store", "sample"] = "auto"
+    """auto, store or sample; auto takes stored data where it has some."""
     world: str = "default"
+    """Sample world: default, noise or planted."""
     world_seed: int = 0
+    """Seed of the sample world."""
     news: bool = True
+    """Show news and filings."""
     llm: str = "auto"
+    """auto, nano, scripted, hf:FOLDER[+ADAPTER], or openai:MODEL@BASE_URL."""
     decide: Literal["generate", "score"] = "generate"
+    """generate, or score: weigh the actions (models of this process)."""
     abstain_below: int = Field(default=0, ge=0, le=100)
+    """Percent that the likeliest action needs in score mode."""
     abstain_as: Literal["HOLD", "FLAT"] = "HOLD"
+    """What an abstention becomes: HOLD or FLAT."""
     embedder: str = "hashing"
+    """How texts become vectors; see: backtest list embedders"""
     seed: int = Field(default=0, ge=0)
+    """Seed of the agent's own randomness."""
     sizer: str = "all_in"
+    """How much is traded; see: backtest list sizers"""
     costs: str = "retail"
+    """What trading costs; see: backtest list costs"""
     initial_cash: float = Field(default=100_000.0, gt=0, allow_inf_nan=False)
+    """Initial cash in the instrument's currency."""
     fill: Literal["auto", "same_close"] = "auto"
+    """auto, or same_close (an ablation that cheats)."""
     horizon_sessions: int = Field(default=5, ge=1)
+    """Sessions until an outcome is known."""
     memory: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    """Begin with this memory; see: backtest memory export"""
     allow_future_memory: bool = False
+    """Even if it knows the run's future (an ablation that cheats)."""
     after_cutoff: bool = False
+    """Start behind what the model can know; see: backtest llm models"""
     tune: bool = False
+    """Choose a strategy's other settings by a search on the warm-up."""
     settings: dict[str, Any] = Field(default_factory=dict)
+    """The agent's own, and the tables sizer and costs; see: backtest list settings NAME"""
 
     @model_validator(mode="before")
     @classmethod

@@ -23,12 +23,19 @@ class CostModel(FrozenConfig):
     """
 
     commission_bps: float = Field(default=0.0, ge=0)
+    """Commission in basis points (hundredths of a percent) of the value traded."""
     commission_per_share: float = Field(default=0.0, ge=0)
+    """Commission for each share (or coin), in the instrument's currency."""
     commission_minimum: float = Field(default=0.0, ge=0)
+    """Least commission of a fill, in the instrument's currency."""
     half_spread_bps: float = Field(default=0.0, ge=0)
+    """Half the bid-ask spread, in basis points of the price; twice that without volume."""
     impact_coefficient: float = Field(default=0.0, ge=0)
+    """k of the price impact k · σ · √(quantity ÷ mean volume)."""
     participation_cap: float | None = Field(default=None, gt=0, le=1)
+    """Most of the mean volume that one fill takes, a fraction."""
     adv_sessions: int = Field(default=20, ge=2)
+    """Bars before the fill over which volume and σ are taken."""
 
     def half_spread(self, *, has_volume: bool) -> float:
         """Half-spread as a fraction of the price."""

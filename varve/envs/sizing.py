@@ -65,7 +65,9 @@ class AllIn(_OneInstrument):
 
     name: ClassVar[str] = "all_in"
     weight: float = Field(default=0.99, gt=0, le=1)
+    """Share of equity that a position takes."""
     shorting: bool = False
+    """Let SELL from flat open a short position."""
 
     @property
     def allows_short(self) -> bool:
@@ -88,8 +90,11 @@ class Fraction(_OneInstrument):
 
     name: ClassVar[str] = "fraction"
     fraction: float = Field(default=0.25, gt=0, le=1)
+    """Share of equity by which one BUY or SELL moves the position."""
     weight: float = Field(default=0.99, gt=0, le=1)
+    """Largest position, a share of equity."""
     shorting: bool = False
+    """Let SELL go below flat."""
 
     @property
     def allows_short(self) -> bool:
@@ -111,6 +116,7 @@ class FinMemUnit(FrozenConfig):
 
     name: ClassVar[str] = "finmem_unit"
     lots: int = Field(default=1, ge=1)
+    """Lots that one BUY or SELL trades."""
 
     @property
     def allows_short(self) -> bool:
