@@ -11,12 +11,7 @@ from varve.backtests.simulate.prepare import prepare
 from varve.backtests.simulate.steps import simulate
 from varve.strategies.base import Trader
 
-RUN = {
-    "ticker": "TSLA",
-    "start": date(2023, 3, 1),
-    "end": date(2023, 3, 3),
-    "warmup_start": date(2023, 2, 16),
-}
+DAYS = {"start": date(2023, 3, 1), "end": date(2023, 3, 3), "warmup_start": date(2023, 2, 16)}
 
 
 @pytest.mark.parametrize("name", ["finmem", "finagent"])

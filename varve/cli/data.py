@@ -1,29 +1,53 @@
-"""The ``backtest data`` verbs: bring prices and news into the store, and look at what is there."""
+"""``backtest data``: bring prices and news into the store, and look at what is there."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from rich.console import Console
-from rich.table import Table
+import typer
 
-from varve import registry
-from varve.clock import iso
+from varve.cli.options import day_of, pairs_of
 from varve.errors import BadFileError, UnknownNameError, UsageError
-from varve.market.data import InstrumentData
-from varve.market.sources.guidance import is_guidance
-from varve.market.store import Store, StoreEntry
-from varve.market.view import GUIDANCE
+
+if TYPE_CHECKING:
+    from varve.market.data import InstrumentData
+
+data_app = typer.Typer(help="Import, pull and look at stored prices and news.", no_args_is_help=True)
 
 _FILE_SOURCES = {".csv": "csv", ".json": "investorbench"}
 _NOT_PULLED = frozenset({*_FILE_SOURCES.values(), "sample"})
 
 
-def import_file(file: Path, ticker: str, *, calendar: str | None, columns: Mapping[str, str]) -> None:
+@data_app.command("import")
+def data_import(
+    file: Annotated[Path, typer.Argument(help="A CSV of prices, or INVESTOR-BENCH JSON.")],
+    ticker: Annotated[str, typer.Option(help="The name to store it under.")],
+    calendar: Annotated[str | None, typer.Option(help="XNYS or 24/7; guessed when left out.")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=COLUMN", help="CSV column mapping, for example close='Adj Close'."),
+    ] = None,
+) -> None:
+    """Check a file of prices (and news) and store it; nothing is stored if anything is wrong."""
+    _import(file, ticker, calendar=calendar, columns=pairs_of(column or [], "--column"))
+
+
+@data_app.command("pull")
+def data_pull(
+    ticker: Annotated[str, typer.Argument(help="For example TSLA.")],
+    start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD")],
+    end: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD")] = None,
+    source: Annotated[str, typer.Option(help="A source that pulls over the network.")] = "yahoo",
+) -> None:
+    """Pull prices, events and news over the network and store them."""
+    _pull(ticker, source=source, start=start.date(), end=day_of(end))
+
+
+def _import(file: Path, ticker: str, *, calendar: str | None, columns: Mapping[str, str]) -> None:
     """Read a file by the source that its name tells, and store it.
 
     A CSV with the columns ``available_at`` and ``text`` is guidance on a ticker that is stored already.
@@ -31,6 +55,9 @@ def import_file(file: Path, ticker: str, *, calendar: str | None, columns: Mappi
     Raises:
         BadFileError: if the file is missing or not what its name says; nothing is stored.
     """
+    from varve import registry
+    from varve.market.sources.guidance import is_guidance
+
     source = _FILE_SOURCES.get(file.suffix.lower())
     if source is None:
         raise BadFileError(
@@ -53,7 +80,10 @@ def import_file(file: Path, ticker: str, *, calendar: str | None, columns: Mappi
 
 def _import_guidance(file: Path, ticker: str) -> None:
     """Put an expert's guidance beside a ticker's stored prices, in place of any that was there."""
+    from varve.clock import iso
     from varve.market.sources.guidance import read_guidance
+    from varve.market.store import Store
+    from varve.market.view import GUIDANCE
 
     stored = Store().read(ticker.strip().upper())
     guidance = read_guidance(file, stored.instrument)
@@ -65,21 +95,28 @@ def _import_guidance(file: Path, ticker: str) -> None:
     )
 
 
-def pull(ticker: str, *, source: str, start: date, end: date | None) -> None:
+def _pull(ticker: str, *, source: str, start: date, end: date | None) -> None:
     """Pull a ticker over the network and store it; the only verb that touches the network.
 
     Raises:
         UnknownNameError: if the source is unknown or cannot pull.
         DataError: if nothing came; what was stored before is kept.
     """
+    from varve import registry
+
     pulling = [name for name in registry.names("sources") if name not in _NOT_PULLED]
     if source not in pulling:
         raise UnknownNameError("source to pull from", source, pulling)
     _store(registry.load("sources", source)(ticker.strip().upper(), start=start, end=end))
 
 
-def print_list() -> None:
-    """Stored tickers with their provenance, then the sample worlds."""
+@data_app.command("list")
+def data_list() -> None:
+    """List stored tickers with their provenance, and the sample worlds."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from varve.market.store import Store
     from varve.market.worlds import TICKERS
 
     console = Console(highlight=False)
@@ -102,12 +139,12 @@ def print_list() -> None:
     console.print(f"synthetic sample worlds, always there: {', '.join(TICKERS)}", style="yellow")
 
 
-def print_ticker(ticker: str) -> None:
-    """What is known of one ticker: stored data where there is some, else its sample world.
+@data_app.command("show")
+def data_show(ticker: Annotated[str, typer.Argument(help="A stored or sample ticker.")]) -> None:
+    """Show what is stored of a ticker: span, source, adjustment, fill rule, gaps, documents."""
+    from rich.console import Console
 
-    Raises:
-        UnknownNameError: if neither has it.
-    """
+    from varve.market.store import Store
     from varve.market.worlds import TICKERS, sample_world
 
     name, store = ticker.strip().upper(), Store()
@@ -124,6 +161,7 @@ def print_ticker(ticker: str) -> None:
 
 def _facts(data: InstrumentData) -> list[tuple[str, str]]:
     from varve.market.calendars import get_calendar
+    from varve.market.view import GUIDANCE
 
     bars, origin, instrument = data.bars, data.provenance, data.instrument
     first, last = bars.session(0), bars.session(len(bars) - 1)
@@ -152,7 +190,9 @@ def _facts(data: InstrumentData) -> list[tuple[str, str]]:
 
 
 def _store(data: InstrumentData) -> None:
-    entry: StoreEntry = Store().write(data)
+    from varve.market.store import Store
+
+    entry = Store().write(data)
     print(
         f"stored {entry.ticker}: {entry.bars} bars from {entry.first_session} to {entry.last_session}, "
         f"{entry.documents} documents, {entry.events} events; fill={entry.fill_rule}"
