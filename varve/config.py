@@ -7,10 +7,13 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, NamedTuple, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from varve.errors import BadFileError, SettingError, near_names
 
@@ -18,7 +21,9 @@ from varve.errors import BadFileError, SettingError, near_names
 class FrozenConfig(BaseModel):
     """Base of every settings object."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True
+    )
 
     @classmethod
     def build(cls, **values: Any) -> Self:
@@ -45,6 +50,66 @@ class FrozenConfig(BaseModel):
     def identity(self) -> str:
         """SHA-256 (hex) over the canonical JSON of every setting, defaulted ones too."""
         return hashlib.sha256(canonical_json(self.model_dump(mode="json")).encode()).hexdigest()
+
+
+class Described(NamedTuple):
+    """A setting as a user reads of it; ``default`` is JSON, None where one is ``needed``."""
+
+    name: str
+    default: Any
+    needed: bool
+    allowed: str
+    meaning: str
+
+
+def described(cls: type[BaseModel], values: BaseModel | None = None, before: str = "") -> list[Described]:
+    """Every setting of a class, those of a settings object inside it under dotted names.
+
+    Args:
+        values: what to show as defaults; None takes those of the class.
+        before: stands before each name.
+    """
+    if values is None and not any(field.is_required() for field in cls.model_fields.values()):
+        values = cls()
+    found: list[Described] = []
+    for name, field in cls.model_fields.items():
+        needed = values is None and field.is_required()
+        default = field.get_default(call_default_factory=True) if values is None else getattr(values, name)
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            found += described(kind, None if needed else default, f"{before}{name}.")
+            continue
+        default = None if needed else to_jsonable_python(default)
+        meaning = " ".join((field.description or "").split())
+        found.append(Described(before + name, default, needed, _allowed(field), meaning))
+    return found
+
+
+def _allowed(field: FieldInfo) -> str:
+    """What a setting can be, in words: choices, or a kind with its bounds."""
+    bounds = [
+        f"{sign} {getattr(part, name):g}"
+        for part in field.metadata
+        for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"))
+        if isinstance(getattr(part, name, None), int | float)
+    ]
+    return ", ".join([_kind(field.annotation), *bounds])
+
+
+def _kind(annotation: Any) -> str:
+    words = {bool: "true or false", int: "whole number", float: "number", str: "text", date: "YYYY-MM-DD"}
+    parts = get_args(annotation)
+    if get_origin(annotation) is Literal:
+        return _either([str(part) for part in parts])
+    if get_origin(annotation) is tuple:
+        return f"list of {_kind(parts[0])}"
+    if type(None) in parts:
+        return _either([*(_kind(part) for part in parts if part is not type(None)), "none"])
+    return words.get(annotation, "table" if get_origin(annotation) is dict else "any")
+
+
+def _either(choices: list[str]) -> str:
+    return " or ".join([", ".join(choices[:-1]), choices[-1]]) if len(choices) > 1 else choices[0]
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -44,22 +44,24 @@ MAX_STORED_CHARS = 20_000
 
 
 class AgentConfig(FrozenConfig):
-    """Settings that agents share.
-
-    Of new documents a prompt shows ``max_news``, filings first, then the newest; a memory is cut to
-    ``memory_tokens`` and a document to ``news_tokens`` (four characters each). ``closes_shown`` closes
-    stand in the prompt. A decision has at most ``max_tool_rounds`` rounds of at most ``max_tool_calls``
-    questions each. ``memory_kind`` is a registered kind of memory, ``memory`` that kind's own settings.
-    """
+    """Settings that agents share."""
 
     max_tool_rounds: int = Field(default=2, ge=0, le=10)
+    """Rounds of questions that a decision may ask before it answers."""
     max_tool_calls: int = Field(default=4, ge=1, le=16)
+    """Questions of one round."""
     max_news: int = Field(default=10, ge=1, le=50)
+    """New documents that a prompt shows: filings first, then the newest."""
     memory_tokens: int = Field(default=80, ge=8)
+    """Longest memory in a prompt, in tokens of four characters."""
     news_tokens: int = Field(default=120, ge=8)
+    """Longest document in a prompt, in tokens of four characters."""
     closes_shown: int = Field(default=10, ge=2, le=120)
+    """Closes that a prompt shows."""
     memory_kind: str = "layered"
+    """A registered kind of memory; see: backtest list memories."""
     memory: SerializeAsAny[MemorySettings] = Field(default_factory=dict, validate_default=True)
+    """The memory, by the settings of its kind."""
 
     @field_validator("memory", mode="before")
     @classmethod
@@ -79,11 +81,17 @@ class AgentConfig(FrozenConfig):
 
 
 class Agent(Trader):
-    """Base of agents: override :meth:`begin` to open memories and :meth:`decide` to use them."""
+    """Base of agents: override :meth:`begin` to open memories and :meth:`decide` to use them.
+
+    ``forms`` are the names of the reply forms that its stages ask for, so that one can tell whether a model
+    knows them. An agent whose importance is judged asks for ``rate_importance`` besides.
+    """
 
     Config = AgentConfig
     needs_model: ClassVar[bool] = True
+    short_options: ClassVar[tuple[str, ...]] = ("memory_kind",)
     takes_memory: ClassVar[bool] = True
+    forms: ClassVar[tuple[str, ...]] = ("decide",)
 
     def begin(self, context: RunContext) -> None:
         """A run starts, with no memory open yet.

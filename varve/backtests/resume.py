@@ -14,7 +14,7 @@ from varve.backtests.record.writer_lock import sole_writer
 from varve.backtests.runner import OnStart, OnStep, complete
 from varve.backtests.simulate.from_record import check_software, prepare_recorded
 from varve.clock import Clock, iso, wall_clock
-from varve.config import home
+from varve.config import home, merged
 from varve.errors import IntegrityError, UsageError, VarveError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def check_settings(manifest: Mapping[str, Any], given: Mapping[str, Any]) -> Non
     from varve.backtests.config import RunConfig
 
     then = manifest["config"]
-    settings = {**then["settings"], **given.get("settings", {})}
+    settings = merged(then["settings"], given.get("settings", {}))
     now = RunConfig.build(**{**then, **given, "settings": settings}).model_dump(mode="json")
     differing = [f"{name} {then[name]!r}, now {now[name]!r}" for name in then if then[name] != now[name]]
     if differing:

@@ -19,7 +19,6 @@ from varve.backtests.simulate.rule_search import trials_of_search
 from varve.backtests.simulate.starting_memory import keep_with_run, memory_entry
 from varve.backtests.simulate.steps import cached_replies, steps_of
 from varve.clock import Clock, iso, wall_clock
-from varve.envs.costs import get_costs
 from varve.errors import VarveError
 from varve.market.data import instrument_json
 from varve.types import Trace
@@ -162,7 +161,7 @@ def _manifest(prepared: Prepared, folder: RunFolder, clock: Clock, *, bundle: bo
         "config_hash": prepared.config.identity(),
         "agent_settings": prepared.trader_config.model_dump(mode="json"),
         "tuning": None if prepared.search is None else prepared.search.json(),
-        "costs": get_costs(prepared.config.costs).model_dump(mode="json"),
+        "costs": prepared.costs.model_dump(mode="json"),
         "fill_rule": prepared.fill_rule,
         "instrument": instrument_json(data.instrument),
         "provenance": asdict(data.provenance),

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from varve.backtests.config import trading_tables
 from varve.backtests.record.folder import RunFolder, write_atomically
 from varve.backtests.record.hash_chain import ChainedFile, Line, chained
 from varve.clock import Clock, iso, wall_clock
@@ -74,6 +75,8 @@ def trial_of_run(manifest: Mapping[str, Any]) -> Trial:
     """A run as a trial, from its ``run.json``."""
     config, window = manifest["config"], manifest["window"]
     tried = {name: value for name, value in config.items() if name not in _APART}
+    # The agent's settings as it took them: a default that was typed is no other setting.
+    took = {**manifest["agent_settings"], **trading_tables(config["settings"])}
     return Trial(
         origin="run",
         agent=config["agent"],
@@ -81,8 +84,7 @@ def trial_of_run(manifest: Mapping[str, Any]) -> Trial:
         world=f"{config['world']}/{config['world_seed']}" if manifest["synthetic"] else None,
         start=window["start"],
         end=window["end"],
-        # The agent's settings as it took them: a default that was typed is no other setting.
-        settings=settings_hash({**tried, "settings": manifest["agent_settings"]}),
+        settings=settings_hash({**tried, "settings": took}),
         seed=config["seed"],
         run_id=manifest["run_id"],
         at=manifest["started_at"],

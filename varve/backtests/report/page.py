@@ -13,6 +13,7 @@ from datetime import date
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
+from varve.backtests.config import chosen
 from varve.backtests.record.folder import RunFolder, write_atomically
 from varve.backtests.report.cited_memories import cited_memory
 from varve.backtests.report.day_charts import DayCharts
@@ -105,7 +106,8 @@ def render_report(
         model=_model_line(manifest),
         began_with=memory_sentences(manifest)[0],
         trading=(
-            f"fill={manifest['fill_rule']} · costs {config['costs']} · sizer {config['sizer']} · "
+            f"fill={manifest['fill_rule']} · costs {chosen(config, 'costs')} · "
+            f"sizer {chosen(config, 'sizer')} · "
             f"{config['initial_cash']:,.0f} {instrument['currency']} · seed {manifest['seed']}"
         ),
         header=header,

@@ -58,7 +58,7 @@ def prepare_recorded(folder: RunFolder, manifest: dict[str, Any], model: BaseCha
         trader_class=trader_class,
         # Of a tuned run these are the settings that its search chose.
         trader_config=trader_class.Config.build(
-            **(manifest["agent_settings"] if config.tune else config.settings)
+            **(manifest["agent_settings"] if config.tune else config.agent_settings)
         ),
         data=data,
         label=manifest["data_label"],

@@ -69,8 +69,8 @@ def search(config: RunConfig, data: InstrumentData, window: Window) -> Search:
         view,
         start,
         symbol=data.instrument.symbol,
-        fixed=config.settings,
-        cost_rate=get_costs(config.costs).rate(has_volume=has_volume),
+        fixed=config.agent_settings,
+        cost_rate=get_costs(config.costs, **config.cost_settings).rate(has_volume=has_volume),
         seed=config.seed,
     )
     return Search(found, start, last)

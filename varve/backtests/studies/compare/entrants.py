@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
+from varve.backtests.config import TABLES, chosen
 from varve.backtests.record.folder import RunFolder
 from varve.backtests.record.trials import Trial, registry_beside, trial_of_run
 from varve.backtests.results.tables import recorded_trading
@@ -79,7 +80,11 @@ def read_entrant(folder: RunFolder) -> Entrant:
             for row in steps
             if row["decision"]["orders"]
         },
-        settings={**manifest["config"], **flat(manifest["agent_settings"])},
+        settings={
+            **manifest["config"],
+            **flat(manifest["agent_settings"]),
+            **{name: chosen(manifest["config"], name) for name in TABLES},
+        },
         sessions_per_year=get_calendar(prepared.data.instrument.calendar).sessions_per_year,
         synthetic=manifest["synthetic"],
         currency=prepared.data.instrument.currency,
