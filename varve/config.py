@@ -75,7 +75,8 @@ def described(cls: type[BaseModel], values: BaseModel | None = None, before: str
     for name, field in cls.model_fields.items():
         needed = values is None and field.is_required()
         default = field.get_default(call_default_factory=True) if values is None else getattr(values, name)
-        kind = field.annotation
+        # A field may hold settings of a class that other settings choose.
+        kind = type(default) if isinstance(default, BaseModel) else field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             found += described(kind, None if needed else default, f"{before}{name}.")
             continue

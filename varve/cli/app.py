@@ -34,8 +34,8 @@ for name, group in {
 }.items():  # fmt: skip
     app.add_typer(group, name=name)
 
-LISTED = ("agents", "strategies", "sizers", "costs", "llms", "embedders", "sources")
-WITH_SETTINGS = ("agents", "strategies", "sizers", "costs")
+LISTED = ("agents", "strategies", "sizers", "costs", "llms", "embedders", "sources", "memories")
+WITH_SETTINGS = ("agents", "strategies", "sizers", "costs", "memories")
 
 
 def main() -> None:
@@ -78,7 +78,9 @@ def list_(
     what: Annotated[str, typer.Argument(help=", ".join((*LISTED, "settings")))],
     of: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="For settings: an agent, strategy, sizer or cost preset."),
+        typer.Argument(
+            metavar="[NAME]", help="For settings: an agent, strategy, memory, sizer or cost preset."
+        ),
     ] = None,
     json_: Json = False,
 ) -> None:
@@ -151,12 +153,14 @@ def _settings_of(name: str | None) -> list[Described]:
     if name is None:
         raise UsageError("settings of what?", mend=f"name one of: {', '.join(sorted(known))}")
     if name not in known:
-        raise UnknownNameError("agent, strategy, sizer or cost preset", name, known)
+        raise UnknownNameError("agent, strategy, memory, sizer or cost preset", name, known)
     if known[name] == "costs":
         preset = get_costs(name)
         return described(type(preset), preset, "costs.")
     found = registry.load(known[name], name)
-    return described(found, before="sizer.") if known[name] == "sizers" else described(found.Config)
+    if known[name] == "sizers":
+        return described(found, before="sizer.")
+    return described(found.Config, before="memory." if known[name] == "memories" else "")
 
 
 if __name__ == "__main__":

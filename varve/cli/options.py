@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
+from pydantic_core import PydanticUndefined
 
 from varve.backtests.config import RunConfig
 from varve.config import joined, read_toml
@@ -171,7 +172,7 @@ def _option(name: str) -> Parameter:
 
 def _shown(default: object) -> str | bool:
     """How ``--help`` shows a default; False where there is nothing to show."""
-    if default is None or default is False:
+    if default is None or default is False or default is PydanticUndefined:
         return False
     if default is True:
         return "yes"

@@ -40,14 +40,12 @@ _MAX_TEXT_CHARS = 100_000
 
 
 class FlatSettings(MemorySettings):
-    """Settings of the flat memory.
-
-    Args:
-        items: how many memories the window holds.
-    """
+    """Settings of the flat memory."""
 
     importance: Literal["constant"] = "constant"
+    """A window weighs nothing."""
     items: int = Field(default=20, ge=1)
+    """How many memories the window holds."""
 
 
 class FlatWindow:

@@ -67,15 +67,12 @@ class TierConfig(FrozenConfig):
 
 
 class MemorySettings(FrozenConfig):
-    """What an agent reads of any memory's settings; the base of each kind's own.
-
-    Args:
-        importance: how a new memory gets its importance; ``judged`` asks the language model.
-        max_text_chars: longest text that is taken.
-    """
+    """What an agent reads of any memory's settings; the base of each kind's own."""
 
     importance: Literal["drawn", "constant", "judged"] = "constant"
+    """How a new memory gets its importance; judged asks the language model."""
     max_text_chars: int = Field(default=100_000, ge=1)
+    """Longest text that is taken, in characters."""
 
 
 class MemoryConfig(MemorySettings):
