@@ -79,7 +79,7 @@ def list_(
     of: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME]", help="For settings: an agent, strategy, memory, sizer or cost preset."
+            metavar="[NAME]", help="For settings: an agent, strategy, memory, sizer, cost preset."
         ),
     ] = None,
     json_: Json = False,

@@ -133,11 +133,6 @@ class BarSeries:
             volume=known(self.volume),
         )
 
-    @property
-    def has_opens(self) -> bool:
-        """Whether every bar has a traded open."""
-        return not bool(np.isnan(self.open).any())
-
 
 @dataclass(frozen=True, eq=False)
 class InstrumentData:

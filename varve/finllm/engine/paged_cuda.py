@@ -8,7 +8,6 @@ No such device was at hand when this was written: what runs on the CPU is tested
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from typing import Any
 
 from varve.errors import ModelError
@@ -16,11 +15,6 @@ from varve.finllm.engine.queue import Generated, GenerationRequest
 
 POLL_S = 1.0
 _MANAGER = ("add_request", "cancel_request", "get_result", "is_running", "start", "stop")
-
-
-def flash_attention() -> bool:
-    """Whether flash attention can be imported; transformers' manager switches to it by itself."""
-    return find_spec("flash_attn") is not None
 
 
 def continuous(model: Any) -> Continuous | None:

@@ -124,10 +124,6 @@ class State:
         base = float(columns.base[entry.row])
         return base * math.exp(days * self._log_factors[entry.tier])
 
-    def available_ns(self, entry: Entry) -> int:
-        """When it could first be read, by any of the copies that were merged into it."""
-        return int(self.tiers[entry.tier].available[entry.row])
-
     def digest(self) -> str:
         """SHA-256 (hex) of everything but the vectors; equal states have equal digests."""
         rows = []
