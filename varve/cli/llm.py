@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from varve.finllm.chat.model_cards import ModelCard
+    pass
 
 _WIDE = 76
 _PARSERS = {"hermes": "hermes", "llama3": "llama3_json", "mistral": "mistral", "harmony": "openai"}
@@ -99,6 +99,7 @@ def _print_models() -> None:
     from rich.table import Table
 
     from varve.backtests.report.metric_rows import ABSENT
+    from varve.cli.llm_bench import told_until
     from varve.config import home
     from varve.finllm.chat.model_cards import USER_FILE, cards
 
@@ -114,17 +115,6 @@ def _print_models() -> None:
         table.add_row(name, *middle, card.template, told_until(card), released)
     console.print(table)
     console.print(f"your own: {home() / USER_FILE} (backtest llm models --example)", soft_wrap=True)
-
-
-def told_until(card: ModelCard) -> str:
-    """Until when a model knows the world, in words."""
-    from varve.backtests.report.metric_rows import ABSENT
-
-    if not card.knows_the_world:
-        return "no world"
-    if card.knowledge_cutoff is not None:
-        return f"{card.knowledge_cutoff}"
-    return ABSENT if card.release_date is None else "unsaid; its release"
 
 
 def _print_example() -> None:
