@@ -20,7 +20,7 @@ from varve.backtests.record.inputs import write_inputs
 from varve.backtests.record.journal import Journal
 from varve.backtests.report.metric_rows import table_rows
 from varve.backtests.results.metrics import compute_metrics
-from varve.backtests.runner import _manifest, steps_of
+from varve.backtests.runner import begun_record, steps_of
 from varve.clock import wall_clock
 from varve.config import canonical_json
 from varve.market.calendars import get_calendar
@@ -66,7 +66,7 @@ def recorded(name, home) -> RunFolder:
     """The folder of a golden run: what a run writes, without charts and page."""
     run, folder = prepared(**RUNS[name]), RunFolder(home / f"golden-{list(RUNS).index(name):02d}")
     folder.path.mkdir()
-    folder.write(_manifest(run, folder, wall_clock, bundle=True))
+    folder.write(begun_record(run, folder, wall_clock, bundle=True))
     write_inputs(folder.inputs, run.data)
     journal = Journal(folder.journal, run_id=folder.run_id)
     for record in steps_of(run, memory_folder=None, run_id=folder.run_id, trace=Trace()):
@@ -78,24 +78,24 @@ def recorded(name, home) -> RunFolder:
 def figures(folder):
     tables = derive_tables(folder)
     folder.update(status="finished", run_digest=tables.digest)
-    manifest, steps = tables.manifest, tables.steps
-    per_year = get_calendar(manifest["instrument"]["calendar"]).sessions_per_year
-    orders = [[row["session"], *order] for row in steps for order in row["orders"]]
-    actions = [[action for _, action in row["decision"]["orders"]] for row in steps]
+    run, steps = tables.run, tables.steps
+    per_year = get_calendar(run.instrument.calendar).sessions_per_year
+    orders = [[row.session, *order] for row in steps for order in row.orders]
+    actions = [[action for _, action in row.decision.orders] for row in steps]
     return {
         "metrics": compute_metrics(tables.tracks[0], per_year).json(),
         "orders": len(orders),
         "order_list_sha256": sha256(canonical_json(orders)),
         "actions_sha256": sha256(canonical_json(actions)),
         # The report's table as it is printed, its sentence, and what lies beside it as CSV.
-        "table_sha256": sha256(canonical_json([*table_rows(tables.metrics), tables.metrics["sentence"]])),
+        "table_sha256": sha256(canonical_json([*table_rows(tables.metrics), tables.metrics.sentence])),
         "csv_sha256": {
             name: sha256((folder.path / f"{name}.csv").read_text())
             for name in ("decisions", "trades", "equity")
         },
-        "failures": sum(row["failure"] is not None for row in (*tables.lessons, *steps)),
+        "failures": sum(row.failure is not None for row in (*tables.lessons, *steps)),
         "lessons": len(tables.lessons),
-        "data_sha256": manifest["data_hash"],
+        "data_sha256": run.data_hash,
     }
 
 
@@ -162,4 +162,4 @@ def test_every_golden_run_replays_without_torch(runs):
     )
     assert done.returncode == 0, done.stderr
     found = dict(line.split() for line in done.stdout.splitlines())
-    assert found == {str(folder.path): folder.read()["run_digest"] for folder in folders}
+    assert found == {str(folder.path): folder.read().run_digest for folder in folders}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 
 from rich.console import Console
 from rich.markup import escape
 
 from varve.backtests.derive import derive
-from varve.backtests.integrity.audit import Check, audit_run
+from varve.backtests.integrity.audit import audit_run
+from varve.backtests.record.cards import Check
 from varve.backtests.record.folder import find_run
 from varve.errors import IntegrityError
 
@@ -32,7 +32,7 @@ def run_audit(run: str, *, seeds: int, as_json: bool) -> None:
     checks = audit_run(folder, seeds=seeds, on_check=show)
     derive(folder)
     if as_json:
-        print(json.dumps([asdict(check) for check in checks], indent=2))
+        print(json.dumps([check.as_json() for check in checks], indent=2))
     else:
         console.print(f"report: {folder.report}", soft_wrap=True)
     failed = [check.name for check in checks if check.passed is False]

@@ -12,7 +12,7 @@ from varve.backtests.derive import derive
 from varve.backtests.record.folder import find_run
 from varve.backtests.studies.rescore.page import PAGE_FILE, write_rescored
 from varve.backtests.studies.rescore.rescore import RULES, Rescored, rescore
-from varve.backtests.studies.rescore.sentences import as_json, sentences, table
+from varve.backtests.studies.rescore.sentences import rescore_card, sentences, table
 
 
 def run_rescore(run: str, rules: Sequence[str], *, as_json_: bool) -> None:
@@ -28,7 +28,7 @@ def run_rescore(run: str, rules: Sequence[str], *, as_json_: bool) -> None:
         # The run's report shows what lies beside it.
         derive(folder)
     if as_json_:
-        print(json.dumps(as_json(rescored), indent=2))
+        print(json.dumps(rescore_card(rescored).as_json(), indent=2))
         return
     console = Console(highlight=False)
     console.print(rescored.label, style="bold yellow" if rescored.synthetic else "bold")

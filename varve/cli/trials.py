@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from varve.backtests.record.folder import RunFolder
-from varve.backtests.record.trials import Trial, TrialRegistry
+from varve.backtests.record.trial_lines import Trial
+from varve.backtests.record.trials import TrialRegistry
 from varve.config import home
 from varve.errors import BadFileError
 
@@ -70,7 +71,7 @@ def _state(trial: Trial) -> str:
     if trial.finished:
         return "finished"
     try:
-        return str(folder.read()["status"])
+        return str(folder.read().status)
     except BadFileError:
         return "damaged"
 
