@@ -17,16 +17,18 @@ from tests.helpers import prepared
 from varve.backtests.derive import derive_tables
 from varve.backtests.record.folder import RunFolder
 from varve.backtests.record.inputs import write_inputs
-from varve.backtests.record.journal import Journal
+from varve.backtests.record.journal import TABLES, Journal
 from varve.backtests.report.metric_rows import table_rows
 from varve.backtests.results.metrics import compute_metrics
+from varve.backtests.results.metrics_file import read_metrics
 from varve.backtests.runner import begun_record, steps_of
 from varve.clock import wall_clock
 from varve.config import canonical_json
 from varve.market.calendars import get_calendar
 from varve.types import Trace
 
-FILE = Path(__file__).parent / "golden" / "runs.json"
+FOLDER = Path(__file__).parent / "golden"
+FILE, DIGESTS = FOLDER / "runs.json", FOLDER / "digests.json"
 
 RUNS = {
     "finmem on TSLA": {"agent": "finmem"},
@@ -111,13 +113,23 @@ def runs(tmp_path_factory):
     return {name: (folder, figures(folder)) for name, folder in folders.items()}
 
 
+def kept(request, file, made):
+    """What a golden file holds; ``made`` is written into it first where that is asked for."""
+    if request.config.getoption("--update-golden"):
+        FOLDER.mkdir(exist_ok=True)
+        file.write_text(json.dumps(made, indent=1, sort_keys=True) + "\n")
+    return json.loads(file.read_text())
+
+
 @pytest.fixture(scope="module")
 def golden(request, runs):
-    if request.config.getoption("--update-golden"):
-        FILE.parent.mkdir(exist_ok=True)
-        made = {name: figures for name, (_, figures) in runs.items()}
-        FILE.write_text(json.dumps(made, indent=1, sort_keys=True) + "\n")
-    return json.loads(FILE.read_text())
+    return kept(request, FILE, {name: figures for name, (_, figures) in runs.items()})
+
+
+@pytest.fixture(scope="module")
+def digests(request, runs):
+    """The run digests of the golden runs, version 2."""
+    return kept(request, DIGESTS, {name: folder.read().run_digest for name, (folder, _) in runs.items()})
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -126,6 +138,26 @@ def test_golden(golden, runs, name):
     # Statistics pass through linear algebra libraries, whose last digits differ between machines.
     assert now.pop("metrics") == pytest.approx(then.pop("metrics"), rel=1e-9, abs=1e-9, nan_ok=True)
     assert now == then
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_run_digest_is_the_one_of_before(digests, runs, name):
+    assert runs[name][0].read().digest_version == 2
+    assert runs[name][0].read().run_digest == digests[name]
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_records_give_back_what_is_written(runs, name):
+    folder = runs[name][0]
+    run = folder.read()
+    assert json.dumps(run.as_json(), indent=2) + "\n" == (folder.path / "run.json").read_text()
+    text = (folder.path / "metrics.json").read_text()
+    assert json.dumps(read_metrics(folder).as_json(), indent=2) + "\n" == text
+    journal = Journal(folder.journal, run_id=run.run_id, read_only=True)
+    for table in TABLES:
+        for raw, row in zip(journal.raw_rows(table), journal.rows(table), strict=True):
+            assert canonical_json(row.as_json()) == canonical_json(raw)
+    journal.close()
 
 
 def test_golden_runs_trade_and_differ(golden):
