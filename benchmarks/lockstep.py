@@ -53,7 +53,7 @@ def prepared_runs(llm: str, runs: int, end: date, rounds: int = 1) -> list[Prepa
 
 def random_model(folder: Path) -> str:
     """A model of that shape, its tokenizer learned from FinMem's prompts, so that their length is usual."""
-    from tests.finllm.tiny_models import write_tiny_llm
+    from tests.support.tiny_models import write_tiny_llm
 
     runs = prepared_runs("scripted", 4, date(2023, 3, 10))
     calls = [call for one in runs for step in simulate(one) for call in step.model_calls]

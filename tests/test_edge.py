@@ -8,7 +8,7 @@ from datetime import date
 
 import pytest
 
-from tests.helpers import prepared
+from tests.support.helpers import prepared
 from varve import registry
 from varve.backtests.integrity.audit import Listener, gross_edge
 from varve.backtests.results.metrics import compute_metrics

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.helpers import prepared, with_data
+from tests.support.helpers import prepared, with_data
 from varve import registry
 from varve.backtests.simulate.steps import simulate
 from varve.market.calendars import get_calendar

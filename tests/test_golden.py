@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import prepared
+from tests.support.helpers import prepared
 from varve.backtests.derive import derive_tables
 from varve.backtests.record.folder import RunFolder
 from varve.backtests.record.inputs import write_inputs

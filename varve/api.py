@@ -17,9 +17,10 @@ from varve.errors import DataError, IntegrityError, ModelError, UsageError, Varv
 from varve.finllm.replies.forms import Choice, DecideForm, Each, Form, Label, Text
 from varve.finllm.replies.untrusted import section
 from varve.market import BarSeries, InstrumentData, MarketData, MarketView, Observation, Provenance
-from varve.memory.conformance import Memory, check_memory
+from varve.memory.conformance import check_memory
 from varve.memory.flat import FlatWindow
 from varve.memory.labels import Labelled, LabelledQuery
+from varve.memory.protocol import Memory
 from varve.memory.state.records import citation, of_citation
 from varve.strategies.base import Lesson, RunContext, Trader
 from varve.strategies.check import check_strategy

@@ -72,6 +72,36 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return both
 
 
+def joined(
+    base: Mapping[str, Any], over: Mapping[str, Any], *, replace: bool, name: str = ""
+) -> dict[str, Any]:
+    """Two tables as one, of which nothing is dropped unsaid: a table and a value never replace each other.
+
+    Args:
+        replace: whether a value of ``over`` may replace another value; equal values may always meet.
+        name: of the tables, for messages.
+
+    Raises:
+        SettingError: naming what is given as two things.
+    """
+    both = dict(base)
+    for key, value in over.items():
+        place, there = f"{name}.{key}" if name else key, both.get(key, value)
+        if isinstance(there, Mapping) and isinstance(value, Mapping):
+            value = joined(there, value, replace=replace, name=place)
+        elif isinstance(there, Mapping) or isinstance(value, Mapping):
+            raise SettingError(
+                f"setting {place!r} is given as a table and as a value: {there!r} and {value!r}",
+                mend=f"leave out one of them: {place} itself, or what is given below it",
+            )
+        elif not replace and repr(there) != repr(value):
+            raise SettingError(
+                f"setting {place!r} is given twice: as {there!r} and as {value!r}", mend="give it once"
+            )
+        both[key] = value
+    return both
+
+
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys, no spaces and no NaN, so that equal values give equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

@@ -12,7 +12,7 @@ from typing import Any
 
 from varve.errors import UnknownNameError, UsageError
 
-GROUPS = ("agents", "strategies", "sources", "llms", "embedders")
+GROUPS = ("agents", "strategies", "sources", "llms", "embedders", "memories")
 
 
 @cache
@@ -20,6 +20,10 @@ def _found(group: str) -> dict[str, EntryPoint]:
     if group not in GROUPS:
         raise UnknownNameError("registry group", group, GROUPS)
     return {point.name: point for point in entry_points(group=f"varve.{group}")}
+
+
+def _singular(group: str) -> str:
+    return f"{group.removesuffix('ies')}y" if group.endswith("ies") else group.removesuffix("s")
 
 
 def names(group: str) -> list[str]:
@@ -36,7 +40,7 @@ def load(group: str, name: str) -> Any:
     """
     found = _found(group)
     if name not in found:
-        raise UnknownNameError(group.removesuffix("s").replace("strategie", "strategy"), name, found)
+        raise UnknownNameError(_singular(group), name, found)
     try:
         return found[name].load()
     except (ImportError, AttributeError) as error:

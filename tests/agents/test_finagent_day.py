@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from langchain_core.messages import SystemMessage
 
-from tests.agents.finagent_day import MOVES, asked, begun, first_line, news_reply, notes, nothing
-from tests.agents.finmem_day import (
+from tests.support.finagent_day import MOVES, asked, begun, first_line, news_reply, notes, nothing
+from tests.support.finmem_day import (
     CALENDAR,
     SESSIONS,
     added,

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.agents.finagent_day import asked, begun
-from tests.agents.finmem_day import calls, decide, document, market, observe, texts
+from tests.support.finagent_day import asked, begun
+from tests.support.finmem_day import calls, decide, document, market, observe, texts
 from varve.agents.calculator import calculate
 from varve.agents.finagent.config import STRATEGIES
 from varve.agents.finagent.tools import FinAgentTools, signal_sources, tool_schemas

@@ -5,7 +5,7 @@ import re
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
-from tests.agents.finmem_day import (
+from tests.support.finmem_day import (
     CALENDAR,
     SESSIONS,
     added,

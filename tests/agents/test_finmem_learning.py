@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.agents.finmem_day import (
+from tests.support.finmem_day import (
     CALENDAR,
     SESSIONS,
     added,

@@ -3,7 +3,7 @@
 import pytest
 from langchain_core.messages import AIMessage
 
-from tests.agents.finmem_day import added, begun, call, decide, document, market, observe, texts
+from tests.support.finmem_day import added, begun, call, decide, document, market, observe, texts
 from varve.agents.importance import POINTS, ImportanceJudge
 from varve.backtests.config import RunConfig
 from varve.backtests.record.folder import RunFolder

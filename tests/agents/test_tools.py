@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.agents.finmem_day import document, market, observe
+from tests.support.finmem_day import document, market, observe
 from varve.agents.tools import TOOL_NAMES, TOOL_SCHEMAS, DayTools
 from varve.market.market_data import MarketData
 from varve.market.perturb import scramble_after

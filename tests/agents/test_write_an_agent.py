@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.agents.finmem_day import call
+from tests.support.finmem_day import call
 from varve.agents import check_agent
 from varve.backtests.config import RunConfig
 from varve.backtests.integrity.audit import audit_run

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.envs.worlds_of_bars import market
+from tests.support.worlds_of_bars import market
 from varve.envs.costs import COSTS, CostModel
 from varve.envs.exchange import Exchange
 from varve.errors import IntegrityError, SettingError, UsageError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.envs.worlds_of_bars import market
+from tests.support.worlds_of_bars import market
 from varve.envs.sizing import get_sizer
 from varve.errors import SettingError, UnknownNameError
 from varve.market import Observation

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from tests.helpers import prepared, with_data
+from tests.support.helpers import prepared, with_data
 from varve.backtests.record.inputs import read_inputs, visible_until, write_inputs
 from varve.backtests.simulate.steps import simulate
 from varve.errors import BadFileError

@@ -13,12 +13,12 @@ from varve.errors import DataError, NoDataError, SettingError
 from varve.market.calendars import get_calendar
 from varve.market.market_data import MarketData
 from varve.market.sources.yahoo import (
-    FakeYahooClient,
     YahooHistory,
     YfinanceClient,
     later_splits,
     pull_yahoo,
 )
+from varve.testing.yahoo import FakeYahooClient
 from varve.types import CorporateEvent
 
 NOW = datetime(2024, 3, 1, 15, tzinfo=UTC)

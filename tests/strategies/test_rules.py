@@ -6,7 +6,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from tests.agents.finmem_day import ACME, SESSIONS, market, observe
+from tests.support.finmem_day import ACME, SESSIONS, market, observe
 from varve import registry
 from varve.errors import SettingError, UsageError
 from varve.market.data import BarSeries, InstrumentData, Provenance

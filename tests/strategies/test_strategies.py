@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.agents.finmem_day import ACME, market, observe
+from tests.support.finmem_day import ACME, market, observe
 from varve.errors import SettingError
 from varve.strategies import BuyAndHold, RandomTrader, RunContext, SmaCross
 from varve.types import Action

@@ -6,7 +6,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from tests.agents.finmem_day import SESSIONS
+from tests.support.finmem_day import SESSIONS
 from varve import registry
 from varve.errors import SettingError, UnknownNameError, UsageError
 from varve.market.data import BarSeries

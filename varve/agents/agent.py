@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from pydantic import Field
+from pydantic import (
+    Field,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+)
 
 from varve.agents.importance import ImportanceJudge
 from varve.agents.prompting import Page
@@ -15,8 +23,8 @@ from varve.finllm.chat.session import ModelSession
 from varve.finllm.replies.decide import DecideReply
 from varve.market.observation import Observation
 from varve.memory.embed.base import get_embedder
-from varve.memory.layered import LayeredMemory
-from varve.memory.state.config import MemoryConfig
+from varve.memory.protocol import Memory, Opening, memory_kind
+from varve.memory.state.config import MemorySettings
 from varve.memory.state.records import NewMemory
 from varve.strategies.base import RunContext, Trader
 from varve.types import (
@@ -41,7 +49,7 @@ class AgentConfig(FrozenConfig):
     Of new documents a prompt shows ``max_news``, filings first, then the newest; a memory is cut to
     ``memory_tokens`` and a document to ``news_tokens`` (four characters each). ``closes_shown`` closes
     stand in the prompt. A decision has at most ``max_tool_rounds`` rounds of at most ``max_tool_calls``
-    questions each.
+    questions each. ``memory_kind`` is a registered kind of memory, ``memory`` that kind's own settings.
     """
 
     max_tool_rounds: int = Field(default=2, ge=0, le=10)
@@ -50,7 +58,24 @@ class AgentConfig(FrozenConfig):
     memory_tokens: int = Field(default=80, ge=8)
     news_tokens: int = Field(default=120, ge=8)
     closes_shown: int = Field(default=10, ge=2, le=120)
-    memory: MemoryConfig = Field(default_factory=lambda: MemoryConfig.build())
+    memory_kind: str = "layered"
+    memory: SerializeAsAny[MemorySettings] = Field(default_factory=dict, validate_default=True)
+
+    @field_validator("memory", mode="before")
+    @classmethod
+    def _of_its_kind(cls, given: Any, info: ValidationInfo) -> Any:
+        """The settings of memory are those of the kind."""
+        if isinstance(given, Mapping):
+            return memory_kind(info.data.get("memory_kind", "layered")).Config.build(**given)
+        return given
+
+    @model_serializer(mode="wrap")
+    def _without_the_default_kind(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Runs of before this setting do not have it, and equal settings have to stay equal.
+        written: dict[str, Any] = write(self)
+        if written.get("memory_kind") == "layered":
+            del written["memory_kind"]
+        return written
 
 
 class Agent(Trader):
@@ -75,27 +100,29 @@ class Agent(Trader):
         self._judge: ImportanceJudge | None = None
         if self.config.memory.importance == "judged":
             self._judge = ImportanceJudge(self._session, self.config.news_tokens)
-        self._memories: list[LayeredMemory] = []
+        self._memories: list[Memory] = []
         self._stored_chars = min(MAX_STORED_CHARS, self.config.memory.max_text_chars)
         self._read_until: datetime | None = None
 
-    def open_memory(self, name: str) -> LayeredMemory:
+    def open_memory(self, name: str) -> Memory:
         """A memory of this run, empty or with what the run's snapshot holds under that name.
 
         Raises:
             UsageError: if the snapshot is of another agent or embedder.
         """
         context = self.context
-        memory = LayeredMemory(
-            self.config.memory,
-            get_embedder(context.embedder),
-            seed=context.seed,
-            trace=context.trace,
-            folder=context.memory_folder,
-            run_id=context.run_id,
-            name=name,
-            snapshot=context.snapshot,
-            judge=self._judge,
+        memory = memory_kind(self.config.memory_kind).open(
+            Opening(
+                settings=self.config.memory,
+                embedder=get_embedder(context.embedder),
+                name=name,
+                seed=context.seed,
+                trace=context.trace,
+                run_id=context.run_id,
+                folder=context.memory_folder,
+                snapshot=context.snapshot,
+                judge=self._judge,
+            )
         )
         self._memories.append(memory)
         return memory
@@ -142,7 +169,7 @@ class Agent(Trader):
 
     def reflect(
         self,
-        memory: LayeredMemory,
+        memory: Memory,
         text: str,
         kind: str,
         *,
@@ -151,16 +178,16 @@ class Agent(Trader):
         links: tuple[str, ...] = (),
     ) -> str:
         """Keep the agent's own words in the reflection tier, readable from ``at`` on; the memory's id."""
-        return memory.add(
-            text[: self._stored_chars],
+        item = NewMemory(
+            text=text[: self._stored_chars],
             tier="reflection",
             ticker=self.context.instrument.symbol,
             event_time=event_time or at,
             available_at=at,
-            now=at,
             kind=kind,
             links=links,
         )
+        return memory.add_many([item], now=at)[0]
 
     def decided(
         self,

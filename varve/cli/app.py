@@ -175,11 +175,7 @@ def run(
         "memory": memory, "allow_future_memory": allow_future_memory, "after_cutoff": after_cutoff,
         "tune": tune,
     }  # fmt: skip
-    settings = settings_of(setting or [])
-    if profile is not None:
-        settings["profile"] = profile
-    if without:
-        settings["without"] = without
+    settings = settings_of(setting or [], profile=profile, without=without)
     start_it = _start_of_run(config, given, settings, resume=resume, bundle=bundle, cache=cache)
     if json_ or quiet:
         folder = start_it()
@@ -280,6 +276,7 @@ def list_(what: Annotated[str, typer.Argument(help=", ".join(LISTED))]) -> None:
 def data_import(
     file: Annotated[Path, typer.Argument(help="A CSV of prices, or INVESTOR-BENCH JSON.")],
     ticker: Annotated[str, typer.Option(help="The name to store it under.")],
+    source: Annotated[str | None, typer.Option(help="Told by the file when left out.")] = None,
     calendar: Annotated[str | None, typer.Option(help="XNYS or 24/7; guessed when left out.")] = None,
     column: Annotated[
         list[str] | None,
@@ -289,7 +286,7 @@ def data_import(
     """Check a file of prices (and news) and store it; nothing is stored if anything is wrong."""
     from varve.cli.data import import_file
 
-    import_file(file, ticker, calendar=calendar, columns=pairs_of(column or [], "--column"))
+    import_file(file, ticker, source=source, calendar=calendar, columns=pairs_of(column or [], "--column"))
 
 
 @data_app.command("pull")

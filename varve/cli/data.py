@@ -3,66 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from varve import registry
 from varve.clock import iso
-from varve.errors import BadFileError, UnknownNameError, UsageError
+from varve.errors import UnknownNameError
 from varve.market.data import InstrumentData
-from varve.market.sources.guidance import is_guidance
+from varve.market.sources.source import Request, check_options, open_source, source_of_file
 from varve.market.store import Store, StoreEntry
 from varve.market.view import GUIDANCE
 
-_FILE_SOURCES = {".csv": "csv", ".json": "investorbench"}
-_NOT_PULLED = frozenset({*_FILE_SOURCES.values(), "sample"})
 
-
-def import_file(file: Path, ticker: str, *, calendar: str | None, columns: Mapping[str, str]) -> None:
-    """Read a file by the source that its name tells, and store it.
-
-    A CSV with the columns ``available_at`` and ``text`` is guidance on a ticker that is stored already.
+def import_file(
+    file: Path, ticker: str, *, source: str | None, calendar: str | None, columns: Mapping[str, str]
+) -> None:
+    """Read a file by the source named, or by the one that accepts it, and store it.
 
     Raises:
         BadFileError: if the file is missing or not what its name says; nothing is stored.
+        UsageError: if several sources accept it, or an option means nothing for it.
     """
-    source = _FILE_SOURCES.get(file.suffix.lower())
-    if source is None:
-        raise BadFileError(
-            f"{file} has the ending {file.suffix!r}; expected .csv (prices) or .json (INVESTOR-BENCH)",
-            mend="rename it to what it is",
-        )
-    if source == "csv" and is_guidance(file):
-        if calendar is not None or columns:
-            raise UsageError("--calendar and --column are for files of prices", mend="leave them out")
-        _import_guidance(file, ticker)
-        return
-    options: dict[str, Any] = {} if calendar is None else {"calendar": calendar}
-    if source == "csv":
-        options["columns"] = dict(columns) or None
-    elif columns:
-        raise UsageError("--column is for CSV files only", mend="leave it out")
-    data = registry.load("sources", source)(file, ticker.strip().upper(), **options)
-    _store(data)
-
-
-def _import_guidance(file: Path, ticker: str) -> None:
-    """Put an expert's guidance beside a ticker's stored prices, in place of any that was there."""
-    from varve.market.sources.guidance import read_guidance
-
-    stored = Store().read(ticker.strip().upper())
-    guidance = read_guidance(file, stored.instrument)
-    kept = tuple(d for d in stored.documents if d.kind != GUIDANCE)
-    entry = Store().write(replace(stored, documents=(*kept, *guidance)))
-    print(
-        f"stored {len(guidance)} pieces of guidance on {entry.ticker}, readable from "
-        f"{iso(guidance[0].available_at)} to {iso(guidance[-1].available_at)}"
-    )
+    chosen = source_of_file(file, source)
+    request = Request(ticker.strip().upper(), path=file, calendar=calendar, columns=columns)
+    check_options(chosen, request)
+    _store(chosen.read(request), chosen.holds)
 
 
 def pull(ticker: str, *, source: str, start: date, end: date | None) -> None:
@@ -72,10 +39,8 @@ def pull(ticker: str, *, source: str, start: date, end: date | None) -> None:
         UnknownNameError: if the source is unknown or cannot pull.
         DataError: if nothing came; what was stored before is kept.
     """
-    pulling = [name for name in registry.names("sources") if name not in _NOT_PULLED]
-    if source not in pulling:
-        raise UnknownNameError("source to pull from", source, pulling)
-    _store(registry.load("sources", source)(ticker.strip().upper(), start=start, end=end))
+    chosen = open_source(source, "pull")
+    _store(chosen.read(Request(ticker.strip().upper(), start=start, end=end)), chosen.holds)
 
 
 def print_list() -> None:
@@ -151,8 +116,15 @@ def _facts(data: InstrumentData) -> list[tuple[str, str]]:
     return facts
 
 
-def _store(data: InstrumentData) -> None:
+def _store(data: InstrumentData, holds: str) -> None:
     entry: StoreEntry = Store().write(data)
+    guidance = [document for document in data.documents if document.kind == GUIDANCE]
+    if holds == "guidance":
+        print(
+            f"stored {len(guidance)} pieces of guidance on {entry.ticker}, readable from "
+            f"{iso(guidance[0].available_at)} to {iso(guidance[-1].available_at)}"
+        )
+        return
     print(
         f"stored {entry.ticker}: {entry.bars} bars from {entry.first_session} to {entry.last_session}, "
         f"{entry.documents} documents, {entry.events} events; fill={entry.fill_rule}"

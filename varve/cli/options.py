@@ -28,11 +28,16 @@ def run_config(file: Path | None, given: dict[str, Any], settings: dict[str, Any
 
 
 def merged_values(file: Path | None, given: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
-    """Values of a TOML file under the options ``given``, and the agent's own ``settings`` over the file's."""
-    from varve.config import read_toml
+    """Values of a TOML file under the options ``given``, and the agent's own ``settings`` over the file's.
+
+    Raises:
+        SettingError: if one of the settings is a table in one of them and a value in the other.
+    """
+    from varve.config import joined, read_toml
 
     values = {} if file is None else read_toml(file)
-    merged = {**values, **given, "settings": {**values.get("settings", {}), **settings}}
+    merged = {"settings": {}, **values, **given}
+    merged = joined(merged, {"settings": settings}, replace=True)
     if merged.get("memory"):
         from varve.backtests.simulate.starting_memory import snapshot_id
 
@@ -40,9 +45,18 @@ def merged_values(file: Path | None, given: dict[str, Any], settings: dict[str, 
     return merged
 
 
-def settings_of(pairs: list[str]) -> dict[str, Any]:
-    """``key=value`` with the value read as TOML where it is TOML, else as text; dots make tables."""
+def settings_of(pairs: list[str], **options: Any) -> dict[str, Any]:
+    """``key=value`` with the value read as TOML where it is TOML, else as text; dots make tables.
+
+    Args:
+        options: settings that have an option of their own; those that are None or empty are not given.
+
+    Raises:
+        UsageError: if one setting is given as two things.
+    """
     import tomllib
+
+    from varve.config import joined
 
     settings: dict[str, Any] = {}
     for key, text in pairs_of(pairs, "--set").items():
@@ -50,26 +64,27 @@ def settings_of(pairs: list[str]) -> dict[str, Any]:
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
             value = text
-        table = settings
-        *parents, last = key.split(".")
-        for parent in parents:
-            table = table.setdefault(parent, {})
-        table[last] = value
-    return settings
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        settings = joined(settings, value, replace=False)
+    return joined(settings, {name: one for name, one in options.items() if one}, replace=False)
 
 
 def pairs_of(texts: list[str], option: str) -> dict[str, str]:
     """``NAME=VALUE`` texts of an option as a table.
 
     Raises:
-        UsageError: for a text without a name or without ``=``.
+        UsageError: for a text without a name or without ``=``, and for one name with two values.
     """
-    pairs = {}
+    pairs: dict[str, str] = {}
     for text in texts:
-        key, equals, value = text.partition("=")
+        key, equals, value = (part.strip() for part in text.partition("="))
         if not equals or not key:
             raise UsageError(f"{option} was given {text!r}; expected NAME=VALUE", mend=f"{option} name=value")
-        pairs[key.strip()] = value.strip()
+        if pairs.setdefault(key, value) != value:
+            raise UsageError(
+                f"{option} was given {key!r} twice: as {pairs[key]!r} and as {value!r}", mend="give it once"
+            )
     return pairs
 
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from varve.lazy import lazy
 
 if TYPE_CHECKING:
-    from varve.memory.conformance import Memory, check_memory
+    from varve.memory.conformance import check_memory
     from varve.memory.embed.base import Embedder, get_embedder
     from varve.memory.embed.hashing import HashingEmbedder
     from varve.memory.flat import FlatWindow
     from varve.memory.labels import Labelled, LabelledQuery
     from varve.memory.layered import LayeredMemory
+    from varve.memory.protocol import Memory
     from varve.memory.state.config import MemoryConfig, TierConfig
     from varve.memory.state.records import (
         CreditReport,
@@ -32,7 +33,7 @@ _HOMES = {
     "Labelled": "labels",
     "LabelledQuery": "labels",
     "LayeredMemory": "layered",
-    "Memory": "conformance",
+    "Memory": "protocol",
     "MemoryConfig": "state.config",
     "MemoryRecord": "state.records",
     "NewMemory": "state.records",

@@ -8,60 +8,18 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from varve.errors import IntegrityError, UsageError
-from varve.memory.labels import Labelled, LabelledQuery, merged
+from varve.memory.labels import LabelledQuery, merged
+from varve.memory.protocol import Memory
 from varve.memory.state.config import TIERS
-from varve.memory.state.records import CreditReport, NewMemory, Recalled, SessionReport, text_key
+from varve.memory.state.records import NewMemory, Recalled, text_key
 from varve.memory.state.validation import check_where, passes
 from varve.types import MemoryEvent
-
-
-class Memory(Protocol):
-    """What an agent asks of a memory; :class:`varve.memory.layered.LayeredMemory` says what each means.
-
-    ``recall`` gives a list for each tier asked for (all where None), best first.
-    """
-
-    def add_many(self, items: Sequence[NewMemory], *, now: datetime) -> list[str]:
-        """Store texts, all or none; their ids in order."""
-        ...
-
-    def recall(
-        self,
-        query: str,
-        now: datetime,
-        k: int,
-        tiers: str | Iterable[str] | None = None,
-        ticker: str | None = None,
-        where: Mapping[str, Any] | None = None,
-    ) -> dict[str, list[Recalled]]:
-        """Up to ``k`` of each tier among what was readable at ``now`` and has the metadata ``where``."""
-        ...
-
-    def recall_labelled(
-        self,
-        queries: Sequence[LabelledQuery],
-        now: datetime,
-        k: int,
-        tiers: str | Iterable[str] | None = None,
-        ticker: str | None = None,
-    ) -> dict[str, list[Labelled]]:
-        """``recall`` once per label, as :func:`varve.memory.labels.merged` puts the answers together."""
-        ...
-
-    def credit(self, ids: Iterable[str], reward: float, at: datetime) -> CreditReport:
-        """Tell what came of a decision that cited these."""
-        ...
-
-    def close_session(self, now: datetime) -> SessionReport:
-        """End a session."""
-        ...
-
 
 Factory = Callable[[], Memory]
 Replay = Callable[[Sequence[MemoryEvent]], Memory]
@@ -90,7 +48,8 @@ def check_memory(factory: Factory, *, replay: Replay | None = None) -> None:
     filter by metadata counts before the cut to ``k``; labelled questions find what each finds alone;
     what is stored is found; ids are unique, records stay as they were stored; equal memories
     answer equally, asking changes nothing, nor does the batching of what is stored; input that cannot
-    be used is refused with a :class:`~varve.errors.UsageError` and leaves nothing behind.
+    be used is refused with a :class:`~varve.errors.UsageError` and leaves nothing behind; what is recalled
+    can be got by its id, credit comes in shares, and closing twice does no harm.
 
     Args:
         factory: makes a fresh, empty memory whose importance nobody has to judge.
@@ -115,6 +74,7 @@ def check_memory(factory: Factory, *, replay: Replay | None = None) -> None:
     _check_refusals(factory)
     for day in (days[DAYS // 2], days[-1]):
         _check_filters(lived, day)
+    _check_close(factory, days[0])
     if replay is not None:
         events = tuple(lived.memory.trace.memory_events)  # type: ignore[attr-defined]
         rebuilt = replay(events)
@@ -146,9 +106,18 @@ class _Life:
             shown = [hit.id for hits in answers[0].values() for hit in hits]
             if not shown:
                 raise self.broken(day.now, "nothing is recalled of all that can be read")
-            self.memory.credit(shown[:3], 1.0 if number % 3 else -1.0, day.now)
+            self.memory.credit(shown[:3], 1.0 if number % 3 else -1.0, day.now, share=1.0 / (1 + number % 2))
+            self.check_held(day.now, shown)
             self.memory.close_session(day.now)
         return told
+
+    def check_held(self, now: datetime, shown: Sequence[str]) -> None:
+        """What was recalled is held, under its id; there are as many memories as texts at most."""
+        for one in shown:
+            if self.memory.get(one).id != one:
+                raise self.broken(now, f"get({one!r}) gave the record of {self.memory.get(one).id!r}")
+        if not 0 < len(self.memory) <= len(self.stored):
+            raise self.broken(now, f"it says that it holds {len(self.memory)} of {len(self.stored)} texts")
 
     def note(self, day: _Day, ids: Sequence[str]) -> None:
         """Which id stands for what."""
@@ -227,7 +196,7 @@ class _Life:
         when = at if isinstance(at, str) else f"on {at:%Y-%m-%d}"
         return IntegrityError(
             f"memory {self.name!r} breaks the contract {when}: {wrong}",
-            mend="see varve.memory.conformance.Memory for what a memory must hold",
+            mend="see varve.memory.protocol.Memory for what a memory must hold",
         )
 
 
@@ -296,6 +265,18 @@ def _check_first(factory: Factory, day: _Day) -> None:
             raise life.broken(f"at {now}", f"{found} came back for the only item, expected {expected}")
 
 
+def _check_close(factory: Factory, day: _Day) -> None:
+    """A memory can be closed, and closed again, with what it holds and with nothing."""
+    for items in (list(day.items), []):
+        life = _Life(factory())
+        life.memory.add_many(items, now=day.now)
+        life.memory.close()
+        try:
+            life.memory.close()
+        except Exception as error:
+            raise life.broken("at its end", f"closing it twice raised {error!r}") from error
+
+
 @dataclass(frozen=True)
 class _Refusal:
     """Something that a memory must not take."""
@@ -321,6 +302,8 @@ _REFUSALS = (
         lambda memory, item, now: memory.recall_labelled([LabelledQuery("short", "news")] * 2, now, 1),
     ),
     _Refusal("credit to an unknown id", lambda memory, item, now: memory.credit(["no such id"], 1.0, now)),
+    _Refusal("a share of 0", lambda memory, item, now: memory.credit([], 1.0, now, share=0.0)),
+    _Refusal("an unknown id to get", lambda memory, item, now: memory.get("no such id")),
     _Refusal("a reward of NaN", lambda memory, item, now: memory.credit([], float("nan"), now)),
     _Refusal(
         "an empty text",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -14,15 +14,12 @@ from varve.errors import UsageError, VarveError
 from varve.memory.disk.mirror import DiskCopy
 from varve.memory.disk.snapshot import Image, Kept, Snapshot
 from varve.memory.embed.base import Embedder, Vectors, checked_vectors
+from varve.memory.protocol import Judge
 from varve.memory.recall import MemoryReader
 from varve.memory.state.columns import Vector
 from varve.memory.state.config import MemoryConfig
-from varve.memory.state.records import NewMemory
 from varve.memory.state.tiers import TOLD_WHOLE, data_of, own_changes
 from varve.types import MemoryEvent, Trace
-
-Judge = Callable[[NewMemory], float | None]
-"""Gives a new memory its importance, 0 to 100 points; None where it could not."""
 
 
 class MemoryKeeper(MemoryReader):

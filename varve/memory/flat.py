@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar, Literal
 
-from varve.clock import from_ns, to_utc
+from pydantic import Field
+
+from varve.clock import from_ns, iso, to_utc
 from varve.errors import UsageError
 from varve.memory.labels import Labelled, LabelledQuery, check_queries, merged
+from varve.memory.protocol import Opening
 from varve.memory.state.columns import DAY_NS
+from varve.memory.state.config import MemorySettings
 from varve.memory.state.records import (
     CreditReport,
     MemoryRecord,
@@ -24,13 +28,26 @@ from varve.memory.state.validation import (
     check_instant,
     check_metadata,
     check_number,
+    check_share,
     check_text,
     check_tiers,
     check_where,
     passes,
 )
+from varve.types import MemoryEvent, Trace
 
 _MAX_TEXT_CHARS = 100_000
+
+
+class FlatSettings(MemorySettings):
+    """Settings of the flat memory.
+
+    Args:
+        items: how many memories the window holds.
+    """
+
+    importance: Literal["constant"] = "constant"
+    items: int = Field(default=20, ge=1)
 
 
 class FlatWindow:
@@ -42,16 +59,47 @@ class FlatWindow:
 
     Args:
         items: how many memories the window holds, at least 1.
+        name: names the memory within the run.
+        trace: takes an event for every new memory and every recall.
     """
 
-    def __init__(self, items: int = 20) -> None:
-        self.items = check_count(items)
+    Config: ClassVar[type[FlatSettings]] = FlatSettings
+
+    def __init__(self, items: int = 20, *, name: str = "flat", trace: Trace | None = None) -> None:
+        self.items, self.name = check_count(items), name
+        self.trace = trace if trace is not None else Trace()
         self._records: dict[str, MemoryRecord] = {}
         self._by_key: dict[str, str] = {}
         self._readable_ns: dict[str, int] = {}
 
+    @classmethod
+    def open(cls, opening: Opening) -> FlatWindow:
+        """Open an empty window for a run.
+
+        Raises:
+            UsageError: if it should begin with a snapshot, which holds layers that a window has not.
+        """
+        assert isinstance(opening.settings, FlatSettings)
+        if opening.snapshot is not None:
+            raise UsageError(
+                "a flat memory cannot begin with a snapshot", mend="leave out --memory, or --memory-kind flat"
+            )
+        return cls(opening.settings.items, name=opening.name, trace=opening.trace)
+
     def __len__(self) -> int:
         return len(self._records)
+
+    def get(self, memory_id: str) -> MemoryRecord:
+        """Return a memory's record, in the window or not.
+
+        Raises:
+            UsageError: if no memory has that id.
+        """
+        if memory_id not in self._records:
+            raise UsageError(
+                f"unknown memory id {memory_id!r}", mend="use an id that add_many or recall gave"
+            )
+        return self._records[memory_id]
 
     def add_many(self, items: Sequence[NewMemory], *, now: datetime) -> list[str]:
         """Store texts, all or none; their ids in order. A text that is there already keeps its id.
@@ -65,7 +113,9 @@ class FlatWindow:
         for record in made:
             key, readable = text_key(record.text, record.ticker), check_instant("", record.available_at)
             known = self._by_key.setdefault(key, f"f{len(self._records) + 1:06d}")
-            self._records.setdefault(known, replace(record, id=known))
+            if known not in self._records:
+                self._records[known] = replace(record, id=known)
+                self._note("added", known, now, _told(record))
             self._readable_ns[known] = min(self._readable_ns.get(known, readable), readable)
             ids.append(known)
         return ids
@@ -97,7 +147,13 @@ class FlatWindow:
             if (ticker is None or record.ticker in (ticker, None)) and passes(record.metadata, filters):
                 score = 1.0 / (1.0 + (now_ns - self._readable_ns[one]) / DAY_NS)
                 found[record.tier].append(Recalled(record, score, 0.0, score, 0.0, record.tier))
+        hits = {tier: [[hit.record.id, round(hit.score, 6)] for hit in found[tier]] for tier in found}
+        self._note("recalled", "", now, {"query": query[:200], "k": count, "ticker": ticker, "found": hits})
         return found
+
+    def _note(self, kind: str, memory_id: str, at: datetime, data: dict[str, Any]) -> None:
+        event = MemoryEvent(kind, memory_id, to_utc(at), {"memory": self.name, **data})
+        self.trace.memory_events.append(event)
 
     def recall_labelled(
         self,
@@ -117,23 +173,41 @@ class FlatWindow:
             for label, query, where in check_queries(queries)
         })  # fmt: skip
 
-    def credit(self, ids: Iterable[str], reward: float, at: datetime) -> CreditReport:
+    def credit(self, ids: Iterable[str], reward: float, at: datetime, *, share: float = 1.0) -> CreditReport:
         """Changes nothing; a window has no use for credit.
 
         Raises:
-            UsageError: for an id that was never given out, or a reward that is no finite number.
+            UsageError: for an id that was never given out, a reward that is no finite number, or a share
+                that is no share.
         """
         check_instant("at", at)
         check_number("reward", reward)
+        check_share(share)
         for one in ids:
-            if one not in self._records:
-                raise UsageError(f"unknown memory id {one!r}", mend="use an id that add_many or recall gave")
+            self.get(one)
         return CreditReport((), ())
 
     def close_session(self, now: datetime) -> SessionReport:
         """Moves and removes nothing."""
         check_instant("now", now)
         return SessionReport((), (), ())
+
+    def close(self) -> None:
+        """Let go of nothing: a window lives in this process alone."""
+
+
+def _told(record: MemoryRecord) -> dict[str, Any]:
+    """What the journal keeps of a new memory."""
+    return {
+        "tier": record.tier,
+        "ticker": record.ticker,
+        "kind": record.kind,
+        "text": record.text,
+        "event_time": iso(record.event_time),
+        "available_at": iso(record.available_at),
+        "metadata": dict(record.metadata),
+        "links": list(record.links),
+    }
 
 
 def _record(item: NewMemory, now: datetime) -> MemoryRecord:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,11 +18,19 @@ from varve.clock import from_ns, iso, to_utc
 from varve.errors import UsageError
 from varve.memory.embed.base import Vectors, checked_vectors
 from varve.memory.event_log import MemoryKeeper
+from varve.memory.protocol import Opening
 from varve.memory.state.columns import Vector
-from varve.memory.state.config import LADDER
+from varve.memory.state.config import LADDER, MemoryConfig
 from varve.memory.state.records import CreditReport, NewMemory, SessionReport, normalised, text_key
 from varve.memory.state.tiers import Entry, id_of
-from varve.memory.state.validation import check_instant, check_metadata, check_number, check_text, check_tiers
+from varve.memory.state.validation import (
+    check_instant,
+    check_metadata,
+    check_number,
+    check_share,
+    check_text,
+    check_tiers,
+)
 
 
 class LayeredMemory(MemoryKeeper):
@@ -43,6 +51,24 @@ class LayeredMemory(MemoryKeeper):
     Raises:
         UsageError: if the snapshot has no memory of that name, or another embedder made it.
     """
+
+    Config: ClassVar[type[MemoryConfig]] = MemoryConfig
+
+    @classmethod
+    def open(cls, opening: Opening) -> LayeredMemory:
+        """Open a memory of a run; see :class:`varve.memory.protocol.MemoryKind`."""
+        assert isinstance(opening.settings, MemoryConfig)
+        return cls(
+            opening.settings,
+            opening.embedder,
+            seed=opening.seed,
+            trace=opening.trace,
+            folder=opening.folder,
+            run_id=opening.run_id,
+            name=opening.name,
+            snapshot=opening.snapshot,
+            judge=opening.judge,
+        )
 
     # -- storing ------------------------------------------------------------------------------
 
@@ -198,11 +224,7 @@ class LayeredMemory(MemoryKeeper):
                 is no finite number, or a share that is no share.
         """
         at_ns, moment = check_instant("at", at), to_utc(at)
-        reward, share = check_number("reward", reward), check_number("share", share)
-        if not 0 < share <= 1:
-            raise UsageError(
-                f"share is {share:g}, expected above 0 and up to 1", mend="give each its part of 1"
-            )
+        reward, share = check_number("reward", reward), check_share(share)
         amount = share * ((reward > 0) - (reward < 0))
         wanted = list(dict.fromkeys(ids))
         for memory_id in wanted:

@@ -97,6 +97,7 @@ def test_a_column_that_is_added_later_does_not_change_version_2(copy):
     )
     assert digests(copy)[1] == two
     assert digests(copy)[0] != one
+    assert replay_run(copy).digest == two
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.helpers import prepared
+from tests.support.helpers import prepared
 from varve import backtests
 from varve.backtests.record.entry import Entry
 from varve.backtests.record.folder import RunFolder

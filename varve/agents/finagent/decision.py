@@ -13,7 +13,7 @@ from varve.agents.stage import Budget
 from varve.finllm.replies.decide import DecideReply
 from varve.finllm.replies.forms import DecideForm
 from varve.finllm.replies.untrusted import section
-from varve.memory.layered import LayeredMemory
+from varve.memory.protocol import Memory
 from varve.memory.state.records import citation
 from varve.types import Failure
 
@@ -77,5 +77,5 @@ class Deciding(DayStage[DecideReply]):
         return [line for line in lines if line is not None]
 
 
-def _reflections(day: Day, name: str, memory: LayeredMemory, reflection: Reflection | None) -> str:
+def _reflections(day: Day, name: str, memory: Memory, reflection: Reflection | None) -> str:
     return "" if reflection is None else section(name, reflection_lines(day, memory, reflection))

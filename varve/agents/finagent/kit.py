@@ -15,7 +15,7 @@ from varve.agents.prompting import Prompts
 from varve.finllm.chat.session import ModelSession
 from varve.market.observation import Observation
 from varve.market.view import MarketView
-from varve.memory.layered import LayeredMemory
+from varve.memory.protocol import Memory
 from varve.memory.state.records import Recalled
 from varve.strategies.signals import Signal
 from varve.types import Action, Document, Outcome
@@ -56,9 +56,9 @@ class Kit:
     session: ModelSession
     system: SystemMessage
     prompts: Prompts
-    intelligence: LayeredMemory
-    low: LayeredMemory
-    high: LayeredMemory
+    intelligence: Memory
+    low: Memory
+    high: Memory
     signals: Mapping[str, Callable[[MarketView, str], Signal]]
     unread: Callable[[Observation], list[Document]]
     reflect: Callable[..., str]

@@ -20,7 +20,7 @@ from varve.agents.prompting import cleaned, percent, position_text
 from varve.clock import iso
 from varve.finllm.replies.forms import Filled, Form, Text
 from varve.finllm.replies.untrusted import section
-from varve.memory.layered import LayeredMemory
+from varve.memory.protocol import Memory
 from varve.memory.state.records import Recalled, citation
 from varve.strategies.indicators import momentum
 from varve.types import Failure
@@ -172,7 +172,7 @@ def readable_from(decision_at: datetime, made: Sequence[Made]) -> datetime:
     return max([decision_at, *(one.outcome.available_at for one in made if one.outcome)])
 
 
-def recalled_like(day: Day, memory: LayeredMemory, query: str, k: int) -> tuple[Recalled, ...]:
+def recalled_like(day: Day, memory: Memory, query: str, k: int) -> tuple[Recalled, ...]:
     """Earlier reflections like this one, best first."""
     if not len(memory):
         return ()
@@ -180,7 +180,7 @@ def recalled_like(day: Day, memory: LayeredMemory, query: str, k: int) -> tuple[
     return tuple(memory.recall(query, now, k, ("reflection",), ticker=symbol)["reflection"])
 
 
-def reflection_lines(day: Day, memory: LayeredMemory, reflection: Reflection) -> list[str]:
+def reflection_lines(day: Day, memory: Memory, reflection: Reflection) -> list[str]:
     """A reflection whole, and what is like it, each a line that can be cited."""
     own = memory.get(reflection.memory_id)
     lines = [day.page.memory_line(own, citation(memory.name, own.id), max_tokens=4 * MAX_TOKENS)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from varve.backtests.record.journal import UNCOMPARED, JournaledStep, rows_of_record
+from varve.backtests.record.journal import ROWS, UNCOMPARED, JournaledStep, Table, rows_of_record
 from varve.backtests.record.rows import CallRow, StepRow
 from varve.backtests.record.step import StepRecord
 from varve.config import canonical_json
@@ -20,12 +20,24 @@ _MEND = (
 )
 
 
+class _Missing:
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+MISSING = _Missing()
+"""What stands in a :class:`Difference` where one side has no such key or item; a null is a value."""
+
+
+Side = Json | _Missing
+
+
 class Difference(NamedTuple):
-    """Where two values of one field differ first."""
+    """Where two values of one field differ first; :data:`MISSING` where one side has none."""
 
     path: str
-    then: Json
-    now: Json
+    then: Side
+    now: Side
 
 
 class CallDifferenceError(IntegrityError):
@@ -73,22 +85,22 @@ class JournalReplies:
             self._after.keep(asked, answered)
 
 
-def first_difference(then: Json, now: Json, path: str = "") -> Difference | None:
+def first_difference(then: Side, now: Side, path: str = "") -> Difference | None:
     """The first place at which two JSON values differ, in order of keys and items."""
     if isinstance(then, Mapping) and isinstance(now, Mapping):
         for key in [*then, *(key for key in now if key not in then)]:
-            found = first_difference(then.get(key), now.get(key), f"{path}.{key}")
+            found = first_difference(then.get(key, MISSING), now.get(key, MISSING), f"{path}.{key}")
             if found:
                 return found
         return None
     if isinstance(then, list | tuple) and isinstance(now, list | tuple):
         for i in range(max(len(then), len(now))):
-            left, right = (side[i] if i < len(side) else None for side in (then, now))
+            left, right = (side[i] if i < len(side) else MISSING for side in (then, now))
             found = first_difference(left, right, f"{path}[{i}]")
             if found:
                 return found
         return None
-    return None if canonical_json(then) == canonical_json(now) else Difference(path, then, now)
+    return None if _text(then) == _text(now) else Difference(path, then, now)
 
 
 def check_step(record: StepRecord, recorded: JournaledStep) -> None:
@@ -103,12 +115,23 @@ def check_step(record: StepRecord, recorded: JournaledStep) -> None:
         "model_calls": [call.as_json() for call in recorded.model_calls],
         "memory_events": [event.as_json() for event in recorded.memory_events],
     }
-    for table, now in made.items():
-        found = first_difference([compared(r) for r in then[table]], [compared(r) for r in now])
+    for table, rows in made.items():
+        columns = _columns(table, then[table])
+        found = first_difference(_cut(then[table], columns), _cut(rows, columns))
         if found:
             # The table of steps has one row a step: its number says nothing.
             path = found.path.removeprefix("[0].") if table == "steps" else table + found.path
             raise _differs(recorded.row, found._replace(path=path))
+
+
+def _columns(table: Table, recorded: Sequence[Mapping[str, Json]]) -> list[str]:
+    """What is compared; a column that only one of two versions has tells nothing of the run."""
+    written = {name for row in recorded for name in row} or set(ROWS[table].model_fields)
+    return [name for name in ROWS[table].model_fields if name in written and name not in UNCOMPARED]
+
+
+def _cut(rows: Sequence[Mapping[str, Json]], columns: Sequence[str]) -> list[JsonObject]:
+    return [{name: row[name] for name in columns if name in row} for row in rows]
 
 
 def compared(row: Mapping[str, Json]) -> JsonObject:
@@ -129,7 +152,7 @@ def _difference_text(row: StepRow | CallRow, found: Difference) -> str:
     )
 
 
-def _around(then: Json, now: Json) -> tuple[Json, Json]:
+def _around(then: Side, now: Side) -> tuple[Side, Side]:
     if not (isinstance(then, str) and isinstance(now, str)) or max(len(then), len(now)) <= MAX_SHOWN:
         return then, now
     same = next((i for i, (a, b) in enumerate(zip(then, now, strict=False)) if a != b), 0)
@@ -144,7 +167,11 @@ def shown_both(found: Difference) -> tuple[str, str]:
     return shown(then), shown(now)
 
 
-def shown(value: Json) -> str:
+def shown(value: Side) -> str:
     """A value as JSON text for a message, cut where it is long."""
-    text = canonical_json(value)
+    text = _text(value)
     return text if len(text) <= MAX_SHOWN + 20 else text[:MAX_SHOWN] + "…"
+
+
+def _text(value: Side) -> str:
+    return repr(value) if isinstance(value, _Missing) else canonical_json(value)

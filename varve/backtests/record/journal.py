@@ -57,7 +57,7 @@ _IMAGES = "CREATE TABLE images (sha256 TEXT PRIMARY KEY, data BLOB NOT NULL) STR
 UNCOMPARED = frozenset({"run_id", "seconds", "attempt", "cached"})
 """Columns that may differ between equal runs."""
 
-_ROWS: Mapping[Table, type[StepRow | CallRow | EventRow]] = {
+ROWS: Mapping[Table, type[StepRow | CallRow | EventRow]] = {
     "steps": StepRow,
     "model_calls": CallRow,
     "memory_events": EventRow,
@@ -187,7 +187,7 @@ class Journal:
             IntegrityError: if the file is damaged.
             BadFileError: if a row is not what is written there; it names the field.
         """
-        model = _ROWS[table]
+        model = ROWS[table]
         for raw in self.raw_rows(table, phase):
             where = f"{self.path}, {table} of {raw.get('phase')} step {raw.get('step')},"
             yield model.read(raw, where, mend=COPY_AGAIN)

@@ -86,6 +86,12 @@ def memory_settings(folder: RunFolder) -> MemoryConfig:
             f"agent {recorded.config.agent} of run {folder.run_id} has no settings of a memory",
             mend="an agent keeps them in its Config as: memory: MemoryConfig",
         )
+    kind = recorded.agent_settings.get("memory_kind", "layered")
+    if kind != "layered":
+        raise UsageError(
+            f"run {folder.run_id} has a {kind!r} memory; only layered ones are rebuilt from a journal",
+            mend="its memories stand in the report beside the decisions that cite them",
+        )
     return MemoryConfig.build(**given)
 
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from varve.backtests.config import RunConfig
-from varve.config import canonical_json, merged, read_toml
+from varve.config import canonical_json, joined, read_toml
 from varve.errors import SettingError, UsageError, VarveError, near_names
 
 MAX_RUNS = 1000
@@ -84,9 +84,9 @@ def read_sweep(path: Path) -> Sweep:
 
 
 def _combinations(where: str, raw: Mapping[str, Any], group: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Settings of each run of a group, in order."""
-    base = merged(_table(where, "run", raw), _table(where, "run", group))
-    lists = {**_flat(_table(where, "vary", raw)), **_flat(_table(where, "vary", group))}
+    """Settings of each run of a group, in order; nothing that one table says twice is dropped unsaid."""
+    base = _joined(where, _table(where, "run", raw), _table(where, "run", group), replace=True)
+    lists = {**_vary(where, raw), **_vary(where, group)}
     for name, values in lists.items():
         if not isinstance(values, list) or not values:
             raise SettingError(
@@ -94,20 +94,41 @@ def _combinations(where: str, raw: Mapping[str, Any], group: Mapping[str, Any]) 
                 mend="one value for all belongs to run",
             )
     for chosen in itertools.product(*lists.values()):
-        values = base
+        varied: dict[str, Any] = {}
         for name, value in zip(lists, chosen, strict=True):
             for part in reversed(name):
                 value = {part: value}
-            values = merged(values, value)
-        yield values
+            varied = _joined(where, varied, value, replace=False)
+        yield _joined(where, base, varied, replace=True)
 
 
-def _flat(table: Mapping[str, Any], before: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
-    flat: dict[tuple[str, ...], Any] = {}
+def _joined(where: str, base: Mapping[str, Any], over: Mapping[str, Any], *, replace: bool) -> dict[str, Any]:
+    try:
+        return joined(base, over, replace=replace)
+    except SettingError as error:
+        raise SettingError(f"{where}: {error.message}", mend=error.mend) from error
+
+
+def _vary(where: str, table: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
+    """The lists of a table by their names; none has a value in the same table's ``run``."""
+    fixed, lists = dict(_flat(_table(where, "run", table))), dict[tuple[str, ...], Any]()
+    for place, value in _flat(_table(where, "vary", table)):
+        name = ".".join(place)
+        if place in fixed:
+            raise SettingError(f"{where}: {name!r} stands in both run and vary", mend="leave one of them out")
+        if place in lists:
+            raise SettingError(f"{where}: vary.{name} is given twice", mend="give it once")
+        lists[place] = value
+    return lists
+
+
+def _flat(table: Mapping[str, Any], before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     for name, value in table.items():
         place = (*before, *name.split("."))
-        flat.update(_flat(value, place) if isinstance(value, Mapping) else {place: value})
-    return flat
+        if isinstance(value, Mapping):
+            yield from _flat(value, place)
+        else:
+            yield place, value
 
 
 def _table(where: str, name: str, raw: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -21,15 +19,22 @@ from varve.config import canonical_json, home
 from varve.errors import BadFileError, IntegrityError, StorageError
 from varve.finllm.chat.reply_records import message_of
 from varve.finllm.chat.reply_source import Answered, Asked
+from varve.sqlite import Kind, SqliteFile
 from varve.types import Usage
 
-SCHEMA_VERSION = 1
 _SCHEMA = """
 CREATE TABLE replies (
     key TEXT PRIMARY KEY, model TEXT NOT NULL, fingerprint TEXT NOT NULL, created_at TEXT NOT NULL,
     reply TEXT NOT NULL, usage TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
+_KIND = Kind(
+    name="the reply cache",
+    migrations=(_SCHEMA,),
+    mend_open="check VARVE_HOME and the free disk space, or run with --no-cache",
+    mend_damaged="move the file away, or run with --no-cache; runs keep their replies in their journals",
+    mend_newer="use the newer Varve that wrote it, or run with --no-cache",
+)
 _COLUMNS = ("key", "model", "fingerprint", "created_at", "reply", "usage")
 
 
@@ -85,51 +90,12 @@ class ReplyCache:
     def __init__(self, path: Path | None = None, *, clock: Clock = wall_clock) -> None:
         self.path = cache_path() if path is None else path
         self._clock = clock
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(
-                f"the cache folder {self.path.parent} cannot be made: {error}", mend=_MEND_OPEN
-            ) from error
-        with self._failing("opened"):
-            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=30)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._prepare()
-
-    def _prepare(self) -> None:
-        # Under the write lock: two processes may make the file at the same moment.
-        self._db.execute("BEGIN IMMEDIATE")
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            self._db.execute(_SCHEMA)
-            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        self._db.execute("COMMIT")
-        if version > SCHEMA_VERSION:
-            self._db.close()
-            raise IntegrityError(
-                f"the reply cache {self.path} has schema {version}; this Varve reads up to {SCHEMA_VERSION}",
-                mend="use the newer Varve that wrote it, or run with --no-cache",
-            )
-
-    @contextmanager
-    def _failing(self, verb: str) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise StorageError(
-                    f"the reply cache {self.path} cannot be {verb}: {error}", mend=_MEND_OPEN
-                ) from error
-            raise IntegrityError(
-                f"the reply cache {self.path} is damaged: {error}",
-                mend="move the file away, or run with --no-cache; runs keep their replies in their journals",
-            ) from error
+        self._file = SqliteFile(self.path, _KIND)
 
     def get(self, key: str) -> Answered | None:
         """The reply of that key."""
-        with self._failing("read"):
-            row = self._db.execute("SELECT reply, usage FROM replies WHERE key = ?", [key]).fetchone()
+        with self._file.failing("read"):
+            row = self._file.db.execute("SELECT reply, usage FROM replies WHERE key = ?", [key]).fetchone()
         return None if row is None else Answered(json.loads(row[0]), Usage(**json.loads(row[1])))
 
     def put(self, key: str, identity: Mapping[str, Any], answered: Answered) -> None:
@@ -142,15 +108,15 @@ class ReplyCache:
             canonical_json(answered.reply),
             canonical_json(asdict(answered.usage)),
         )
-        with self._failing("written"):
-            self._db.execute("INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?)", row)
+        with self._file.failing("written"):
+            self._file.db.execute("INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?)", row)
 
     def stats(self) -> list[CacheStats]:
         """Replies and tokens by model, by name."""
         query = """SELECT model, count(*), sum(usage ->> 'input_tokens'), sum(usage ->> 'output_tokens')
                    FROM replies GROUP BY model ORDER BY model"""
-        with self._failing("read"):
-            return [CacheStats(*row) for row in self._db.execute(query)]
+        with self._file.failing("read"):
+            return [CacheStats(*row) for row in self._file.db.execute(query)]
 
     def prune(self, *, model: str | None = None, before: datetime | None = None) -> int:
         """Delete the replies of a model, or made before an instant, or both together; how many went."""
@@ -160,15 +126,15 @@ class ReplyCache:
             where, given = [*where, "model = ?"], [*given, model]
         if before is not None:
             where, given = [*where, "created_at < ?"], [*given, iso(before)]
-        with self._failing("written"):
-            gone = self._db.execute(f"DELETE FROM replies WHERE {' AND '.join(where)}", given).rowcount
-            self._db.execute("VACUUM")
+        with self._file.failing("written"):
+            gone = self._file.db.execute(f"DELETE FROM replies WHERE {' AND '.join(where)}", given).rowcount
+            self._file.db.execute("VACUUM")
         return gone
 
     def export(self, path: Path, keys: Iterable[str] | None = None) -> int:
         """Write all replies, or those of some keys, as JSON lines in order of key; how many."""
-        with self._failing("read"):
-            rows = self._db.execute(f"SELECT {', '.join(_COLUMNS)} FROM replies ORDER BY key").fetchall()
+        with self._file.failing("read"):
+            rows = self._file.db.execute(f"SELECT {', '.join(_COLUMNS)} FROM replies ORDER BY key").fetchall()
         wanted = None if keys is None else set(keys)
         lines = [_line(row) for row in rows if wanted is None or row[0] in wanted]
         try:
@@ -187,24 +153,18 @@ class ReplyCache:
         """
         rows = list(_read_lines(path))
         added = differing = 0
-        with self._failing("written"):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                for row in rows:
-                    there = self.get(row[0])
-                    added += self._db.execute(
-                        "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?)", row
-                    ).rowcount
-                    differing += there is not None and canonical_json(there.reply) != row[4]
-                self._db.execute("COMMIT")
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
+        with self._file.writing():
+            for row in rows:
+                there = self.get(row[0])
+                added += self._file.db.execute(
+                    "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?)", row
+                ).rowcount
+                differing += there is not None and canonical_json(there.reply) != row[4]
         return Imported(added, len(rows) - added - differing, differing)
 
     def close(self) -> None:
         """Close the file."""
-        self._db.close()
+        self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -226,9 +186,6 @@ class CachedReplies:
     def keep(self, asked: Asked, answered: Answered) -> None:
         """Keep a usable reply for other runs."""
         self._cache.put(reply_key(self._identity, asked), self._identity, answered)
-
-
-_MEND_OPEN = "check VARVE_HOME and the free disk space, or run with --no-cache"
 
 
 def _line(row: tuple[str, ...]) -> str:

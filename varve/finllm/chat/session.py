@@ -18,6 +18,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langsmith.run_helpers import tracing_context
+from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt
 
 from varve.clock import stopwatch
 from varve.errors import ModelError, ModelTransportError
@@ -168,33 +169,44 @@ class ModelSession:
         self, messages: Sequence[BaseMessage], schemas: _Schemas, only: str | None, *, images: bool
     ) -> tuple[AIMessage, float]:
         """The reply and the seconds of the try that brought it; a refused image is a reply that says so."""
-        fault = Fault(True, "never tried")
-        for tried in range(1, self._tries + 1):
-            started = self._watch()
-            try:
-                return self._ask(messages, schemas, only), self._watch() - started
-            except Exception as error:
-                found = fault_of(error, self._secrets)
-                if found is None:
-                    raise
-                fault = found
-            if images and fault.status in REFUSING_STATUS:
-                refused = AIMessage(
-                    "",
-                    response_metadata={"finish_reason": REFUSED},
-                    additional_kwargs={"refusal": fault.detail},
-                )
-                return refused, self._watch() - started
-            # Raised out here so that the first error, which may quote a key, is not chained to it.
-            if not fault.passing:
-                raise ModelError(f"{self._name} cannot answer: {fault.detail}", mend=mend_of(fault))
-            if tried < self._tries:
-                self._sleep(self._wait(tried, fault))
+        retrying = Retrying(
+            retry=retry_if_result(lambda found: isinstance(found, Fault) and found.passing),
+            stop=stop_after_attempt(self._tries),
+            wait=self._wait,
+            sleep=self._sleep,
+            retry_error_callback=_last_result,
+        )
+        found: tuple[AIMessage, float] | Fault = retrying(self._attempt, messages, schemas, only, images)
+        if not isinstance(found, Fault):
+            return found
+        # Raised out here so that the first error, which may quote a key, is not chained to it.
+        if not found.passing:
+            raise ModelError(f"{self._name} cannot answer: {found.detail}", mend=mend_of(found))
         raise ModelTransportError(
-            f"{self._name} did not answer in {self._tries} tries; the last: {fault.detail}",
+            f"{self._name} did not answer in {self._tries} tries; the last: {found.detail}",
             mend="check that its server is up, then go on with: backtest run --resume RUN; "
             "no decision was recorded for this step",
         )
+
+    def _attempt(
+        self, messages: Sequence[BaseMessage], schemas: _Schemas, only: str | None, images: bool
+    ) -> tuple[AIMessage, float] | Fault:
+        """One try: the reply with its seconds, or what went wrong."""
+        started = self._watch()
+        try:
+            return self._ask(messages, schemas, only), self._watch() - started
+        except Exception as error:
+            fault = fault_of(error, self._secrets)
+            if fault is None:
+                raise
+        if images and fault.status in REFUSING_STATUS:
+            refused = AIMessage(
+                "",
+                response_metadata={"finish_reason": REFUSED},
+                additional_kwargs={"refusal": fault.detail},
+            )
+            return refused, self._watch() - started
+        return fault
 
     def _ask(self, messages: Sequence[BaseMessage], schemas: _Schemas, only: str | None) -> AIMessage:
         """One exchange: the only place that a reply comes from."""
@@ -211,8 +223,10 @@ class ModelSession:
             raise ModelError(f"{self._name} answered with a {type(reply).__name__}, an AIMessage expected")
         return reply
 
-    def _wait(self, tried: int, fault: Fault) -> float:
-        return max(self._backoff(tried), min(fault.retry_after or 0.0, MAX_WAIT_S))
+    def _wait(self, state: RetryCallState) -> float:
+        """Seconds before the next try: longer each time, and at least what the server asks for."""
+        fault = _last_result(state)
+        return max(self._backoff(state.attempt_number), min(fault.retry_after or 0.0, MAX_WAIT_S))
 
     def _settled(self, reply: AIMessage, place: int) -> AIMessage:
         """The reply as it may be kept and sent again."""
@@ -234,6 +248,11 @@ class ModelSession:
     @property
     def _name(self) -> str:
         return f"the model {self.model.name or self.model._llm_type}"
+
+
+def _last_result(state: RetryCallState) -> Any:
+    assert state.outcome is not None
+    return state.outcome.result()
 
 
 def _usage(reply: AIMessage) -> Usage:

@@ -6,11 +6,11 @@ import os
 import threading
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from varve.errors import BadFileError, ModelError, SettingError, UsageError
-from varve.finllm.engine.model_folder import ModelFiles
-from varve.finllm.engine.queue import Engine
+from varve.finllm.engine.model_folder import Adapter, ModelFiles, adapter_fingerprint, read_folder
+from varve.finllm.engine.queue import Engine, Request, Worker
 
 THREADS_VARIABLE = "VARVE_TORCH_THREADS"
 DEVICE_VARIABLE = "VARVE_DEVICE"
@@ -19,28 +19,74 @@ SMALL = 30_000_000
 ROOM = 1.2
 """Memory beside the weights, for keys, values and what is computed."""
 
-_ENGINES: dict[tuple[str, str, str], Engine] = {}
+_Held = tuple[str, str, str]
+"""What an engine holds: hashes of weights and adapter, and the device."""
+
+_ENGINES: dict[_Held, Engine] = {}
 _LOCK = threading.Lock()
 
 
-def shared_engine(files: ModelFiles, adapter: Path | None = None) -> Engine:
+def shared_engine(files: ModelFiles, adapter: Adapter | None = None) -> Engine:
     """The engine of a model and adapter in this process, opened at the first call.
 
     ``VARVE_DEVICE`` is ``cpu`` or ``cuda``, by default cuda where there is one;
     ``VARVE_TORCH_THREADS`` is how many threads compute on the CPU, by default one for a small model
     and one per core for others.
 
+    Engines are kept by what they hold, not by where it lies: another folder with the same weights and
+    adapter shares the engine, and an adapter that was trained again gets one of its own.
+
     Raises:
+        BadFileError: if the weights were changed since they were checked.
         ModelError: if the model is too big for the device, or cannot be loaded.
         SettingError: if a variable has a value that cannot be used.
     """
     device = chosen_device()
-    key = (files.fingerprint, "" if adapter is None else str(adapter.resolve()), device)
+    key = (files.fingerprint, "" if adapter is None else adapter.fingerprint, device)
     with _LOCK:
         engine = _ENGINES.get(key)
         if engine is None or engine.dead is not None:
-            engine = _ENGINES[key] = open_engine(files, adapter, device=device)
+            engine = open_engine(files, None if adapter is None else adapter.folder, device=device)
+            if _held(files.folder, adapter, device) != key:
+                _free(engine)
+                raise BadFileError(
+                    f"the model in {files.folder} was changed while it was opened",
+                    mend="wait until it is written, then start again",
+                )
+            _ENGINES[key] = engine
         return engine
+
+
+def let_go(files: ModelFiles, adapter: Adapter | None = None) -> bool:
+    """Close the engine of a model and adapter and free its weights; False where none is open.
+
+    Whoever uses it still gets a :class:`ModelError` once; the next use opens it again.
+    """
+    key = (files.fingerprint, "" if adapter is None else adapter.fingerprint, chosen_device())
+    with _LOCK:
+        engine = _ENGINES.pop(key, None)
+    if engine is not None:
+        _free(engine)
+    return engine is not None
+
+
+def _held(folder: Path, adapter: Adapter | None, device: str) -> _Held:
+    """What lies in the folders now."""
+    tuned = "" if adapter is None else adapter_fingerprint(adapter.folder)
+    return read_folder(folder).fingerprint, tuned, device
+
+
+class _Gone:
+    """Stands where the weights were, so that nobody who still has the engine keeps them in memory."""
+
+    def check(self, request: Request) -> None:
+        """Refuse everything."""
+        raise ModelError("the model was let go", mend="open it again")
+
+
+def _free(engine: Engine) -> None:
+    engine.close()
+    engine.worker = cast("Worker", _Gone())
 
 
 def open_engine(files: ModelFiles, adapter: Path | None = None, *, device: str = "cpu") -> Engine:

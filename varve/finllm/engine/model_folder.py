@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from varve.errors import BadFileError, NoDataError
 
@@ -84,8 +84,15 @@ def read_folder(folder: Path) -> ModelFiles:
     )
 
 
-def read_adapter(folder: Path, base: ModelFiles) -> str:
-    """Check a LoRA adapter's folder against its base model; its fingerprint.
+class Adapter(NamedTuple):
+    """A LoRA adapter's folder, and SHA-256 (hex) over its weights and settings when it was checked."""
+
+    folder: Path
+    fingerprint: str
+
+
+def read_adapter(folder: Path, base: ModelFiles) -> Adapter:
+    """Check a LoRA adapter's folder against its base model.
 
     Raises:
         NoDataError: if it is not there.
@@ -106,6 +113,11 @@ def read_adapter(folder: Path, base: ModelFiles) -> str:
             raise _bad(
                 folder, f"the adapter is for a model of width {shape[-1]}; {base.folder} has width {width}"
             )
+    return Adapter(folder, adapter_fingerprint(folder))
+
+
+def adapter_fingerprint(folder: Path) -> str:
+    """SHA-256 (hex) over an adapter's weights and settings."""
     return fingerprint(folder, ("adapter_config.json",))
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -313,6 +314,8 @@ class Engine:
         for one, result in zip(part, results, strict=True):
             if result is not None:
                 _settle(one.future, result)
+            elif not one.abandoned:
+                _fail(one.future, ModelError(f"{self.name} gave no reply to a request that still waits"))
         done = [result for result in results if result is not None]
         self._count(
             requests=len(part),
@@ -345,12 +348,14 @@ class Engine:
     def _cause_of_death(self, error: BaseException) -> VarveError:
         if isinstance(error, VarveError):
             return error
-        if self.worker.lost(error):
-            return ModelTransportError(
-                f"{self.name}: the device was lost: {_first_line(error)}",
-                mend="go on in a new process with: backtest run --resume RUN",
-            )
-        told = f"{type(error).__name__}: {_first_line(error)}"
+        told = type(error).__name__
+        with suppress(BaseException):  # an error without a text: to fail here would leave all waiting
+            if self.worker.lost(error):
+                return ModelTransportError(
+                    f"{self.name}: the device was lost: {_first_line(error)}",
+                    mend="go on in a new process with: backtest run --resume RUN",
+                )
+            told += f": {_first_line(error)}"
         return ModelError(f"{self.name} died and answers no more: {told}", mend="start it again")
 
     def _end(self, reason: VarveError) -> None:
@@ -371,21 +376,22 @@ class Engine:
 
 def _again(error: VarveError) -> VarveError:
     """The same failure as a new object: one exception raised in many threads would gather their traces."""
-    return type(error)(error.message, mend=error.mend)
+    try:  # not by a call: its class may ask for other arguments
+        again: VarveError = type(error).__new__(type(error), *error.args)
+        vars(again).update(vars(error))
+    except Exception:  # noqa: BLE001 (it is then shared: those who wait must hear of it)
+        return error
+    return again
 
 
 def _fail(future: Future[Any], error: BaseException) -> None:
-    try:
+    with suppress(InvalidStateError):  # cancelled or answered meanwhile
         future.set_exception(error)
-    except InvalidStateError:
-        return  # cancelled or answered meanwhile
 
 
 def _settle(future: Future[Any], result: Result) -> None:
-    try:
+    with suppress(InvalidStateError):  # cancelled meanwhile
         future.set_result(result)
-    except InvalidStateError:
-        return  # cancelled meanwhile
 
 
 def _first_line(error: BaseException) -> str:

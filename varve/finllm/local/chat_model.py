@@ -27,7 +27,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field, PrivateAttr
 
 from varve.errors import ModelError, SettingError, UnknownNameError, UsageError
-from varve.finllm.engine.model_folder import ModelFiles, find_folder, read_adapter, read_folder
+from varve.finllm.engine.model_folder import Adapter, ModelFiles, find_folder, read_adapter, read_folder
 from varve.finllm.engine.queue import Engine, Generated, GenerationRequest, Scored, ScoreRequest
 from varve.finllm.local import action_scoring as score
 from varve.finllm.local.chat_template import cut_oldest, render, shown_labels
@@ -71,7 +71,7 @@ class LocalModel(BaseChatModel):
     """A session says which of the bound tools ends a conversation, and whether only that may be called."""
 
     _files: ModelFiles = PrivateAttr()
-    _adapter_hash: str | None = PrivateAttr(default=None)
+    _adapter: Adapter | None = PrivateAttr(default=None)
     _family: Family = PrivateAttr()
     _engine: Engine | None = PrivateAttr(default=None)
     _priors: dict[tuple[int, ...], Scored] = PrivateAttr(default_factory=dict)
@@ -86,7 +86,7 @@ class LocalModel(BaseChatModel):
         self._files = read_folder(Path(self.folder))
         self._family = family_of(self._files.template)
         if self.adapter is not None:
-            self._adapter_hash = read_adapter(Path(self.adapter), self._files)
+            self._adapter = read_adapter(Path(self.adapter), self._files)
 
     @property
     def _llm_type(self) -> str:
@@ -97,7 +97,7 @@ class LocalModel(BaseChatModel):
         template = hashlib.sha256(self._files.template.encode()).hexdigest()
         return {
             "weights": self._files.fingerprint,
-            "adapter": self._adapter_hash,
+            "adapter": None if self._adapter is None else self._adapter.fingerprint,
             "template": template,
             "family": self._family.name,
             "temperature": self.temperature,
@@ -134,8 +134,15 @@ class LocalModel(BaseChatModel):
         if self._engine is None or self._engine.dead is not None:
             from varve.finllm.engine.load import shared_engine
 
-            self._engine = shared_engine(self._files, None if self.adapter is None else Path(self.adapter))
+            self._engine = shared_engine(self._files, self._adapter)
         return self._engine
+
+    def close(self) -> None:
+        """Let go of the weights, for every model of this process that shares them; a later use opens them."""
+        from varve.finllm.engine.load import let_go
+
+        self._engine = None
+        let_go(self._files, self._adapter)
 
     @property
     def _host(self) -> Any:

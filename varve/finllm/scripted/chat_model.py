@@ -7,7 +7,8 @@ The rule, from the text of the prompt alone:
 
 1. Lines ``label | date | kind | text`` in marked sections are read; each text once. A news line of age a
    days counts exp(−a ÷ 14) × its sentiment (−1 to 1, see :mod:`varve.finllm.scripted.lexicon`); older
-   than 16 days it counts nothing. A report counts a fifth of its sentiment for 90 days (10-Q) or a year (10-K).
+   than 16 days it counts nothing. A report counts a fifth of its sentiment for 90 days (10-Q) or a year
+   (10-K).
 2. The return over the closes shown ÷ the root of the sum of their squared daily returns, within ±1,
    counts 0.6; where no news line leans either way, 1.2.
 3. The last five outcomes shown count 0.05 each, for the sign of their reward in the direction of their

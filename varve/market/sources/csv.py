@@ -8,13 +8,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from varve.clock import Clock, iso, wall_clock
 from varve.errors import BadFileError, SettingError, UnknownNameError, near_names
 from varve.market.calendars import FIRST_DAY, LAST_DAY, TradingCalendar, get_calendar
 from varve.market.data import Adjustment, BarSeries, InstrumentData, Provenance
 from varve.market.sources.files import number, read_text
+from varve.market.sources.guidance import is_guidance
+from varve.market.sources.source import Kind, Request
 from varve.market.store import check_ticker
 from varve.types import Instrument
 
@@ -31,6 +33,24 @@ _ALIASES = {
 }
 _ORDERED = (("high", "low"), ("high", "open"), ("high", "close"), ("open", "low"), ("close", "low"))
 _EXPECTED = "CSV text (a header row, then one row per session)"
+
+
+class CsvSource:
+    """Prices from a CSV file: date and close at least."""
+
+    kind: ClassVar[Kind] = "file"
+    endings: ClassVar[tuple[str, ...]] = (".csv",)
+    holds: ClassVar[str] = "prices"
+    options: ClassVar[frozenset[str]] = frozenset({"calendar", "columns"})
+
+    def accepts(self, path: Path) -> bool:
+        """Whether the file is no guidance."""
+        return not is_guidance(path)
+
+    def read(self, request: Request) -> InstrumentData:
+        """Read the file; see :func:`read_csv`."""
+        columns, calendar = dict(request.columns) or None, request.calendar or "XNYS"
+        return read_csv(request.file, request.ticker, columns=columns, calendar=calendar)
 
 
 def read_csv(

@@ -12,12 +12,18 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import ClassVar
 
 from varve.errors import BadFileError
 from varve.market.calendars import FIRST_DAY, LAST_DAY, TradingCalendar, get_calendar
+from varve.market.data import InstrumentData
 from varve.market.sources.files import read_text
+from varve.market.sources.source import Kind, Request
+from varve.market.store import Store
+from varve.market.view import GUIDANCE
 from varve.types import Document, Instrument
 
 COLUMNS = ("available_at", "text")
@@ -25,6 +31,29 @@ MAX_CHARS = 4_000
 
 _EXPECTED = "a CSV of guidance with the columns available_at and text"
 _INSTANT = "2023-01-05 for a day, or 2023-01-05T14:30:00+00:00 for an instant"
+
+
+class GuidanceSource:
+    """An expert's guidance from a CSV file, beside prices that are stored already."""
+
+    kind: ClassVar[Kind] = "file"
+    endings: ClassVar[tuple[str, ...]] = (".csv",)
+    holds: ClassVar[str] = "guidance"
+    options: ClassVar[frozenset[str]] = frozenset()
+
+    def accepts(self, path: Path) -> bool:
+        """Whether the file has the columns of guidance."""
+        return is_guidance(path)
+
+    def read(self, request: Request) -> InstrumentData:
+        """Return the stored instrument with the file's guidance in place of any that was there.
+
+        Raises:
+            NoDataError: if the ticker is not stored.
+        """
+        stored = Store().read(request.ticker)
+        kept = tuple(d for d in stored.documents if d.kind != GUIDANCE)
+        return replace(stored, documents=(*kept, *read_guidance(request.file, stored.instrument)))
 
 
 def is_guidance(path: Path) -> bool:

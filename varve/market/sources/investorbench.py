@@ -13,13 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from varve.clock import Clock, iso, wall_clock
 from varve.errors import BadFileError, near_names
 from varve.market.calendars import FIRST_DAY, LAST_DAY, TradingCalendar, get_calendar
 from varve.market.data import BarSeries, InstrumentData, Provenance
 from varve.market.sources.files import read_text
+from varve.market.sources.source import Kind, Request
 from varve.market.store import check_ticker
 from varve.types import Document, DocumentKind, Instrument
 
@@ -32,6 +33,23 @@ A full one has 2/7; a weekday venue's file may hold a few for the sake of weeken
 _EXPECTED = "INVESTOR-BENCH JSON"
 _FORMAT = '{"2020-03-12": {"prices": 111.58, "news": ["..."], "10k": [], "10q": []}, ...}'
 _KINDS: Mapping[str, DocumentKind] = {"news": "news", "10k": "10-K", "10q": "10-Q"}
+
+
+class InvestorBenchSource:
+    """Closes, news and filings from an INVESTOR-BENCH JSON file."""
+
+    kind: ClassVar[Kind] = "file"
+    endings: ClassVar[tuple[str, ...]] = (".json",)
+    holds: ClassVar[str] = "INVESTOR-BENCH"
+    options: ClassVar[frozenset[str]] = frozenset({"calendar"})
+
+    def accepts(self, path: Path) -> bool:
+        """Whatever has the ending; what is wrong in it is said when it is read."""
+        return True
+
+    def read(self, request: Request) -> InstrumentData:
+        """Read the file; see :func:`read_investorbench`."""
+        return read_investorbench(request.file, request.ticker, calendar=request.calendar)
 
 
 def read_investorbench(

@@ -1,7 +1,7 @@
 """Daily prices, splits, dividends and news from Yahoo; the only source that touches the network.
 
 Everything that Yahoo says comes through one small seam, :class:`YahooClient`; its fake for tests,
-:class:`FakeYahooClient`, is shipped here.
+:class:`~varve.testing.yahoo.FakeYahooClient`, is shipped too.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from varve.clock import Clock, from_ns, iso, to_ns, to_utc, wall_clock
-from varve.errors import DataError, NoDataError, SettingError
+from varve.errors import DataError, NoDataError, SettingError, UsageError
 from varve.market.calendars import TradingCalendar, get_calendar
 from varve.market.data import BarSeries, Floats, InstrumentData, Provenance
 from varve.market.sources.csv import rounding_tolerance
+from varve.market.sources.source import Kind, Request
 from varve.market.store import check_ticker
 from varve.types import CorporateEvent, Document, Instrument
 
@@ -58,51 +60,6 @@ class YahooClient(Protocol):
         Raises:
             DataError: if Yahoo cannot be reached or refuses to answer.
         """
-
-
-class FakeYahooClient:
-    """A :class:`YahooClient` that answers from what it was given and counts its calls.
-
-    Args:
-        histories: ticker to its history; other tickers have none.
-        articles: the news of every ticker.
-        error: raised by every call instead of an answer.
-    """
-
-    def __init__(
-        self,
-        histories: Mapping[str, YahooHistory] | None = None,
-        *,
-        articles: Sequence[Mapping[str, Any]] = (),
-        error: DataError | None = None,
-        news_error: DataError | None = None,
-    ) -> None:
-        self.histories, self.articles = dict(histories or {}), tuple(articles)
-        self.error, self.news_error = error, news_error or error
-        self.calls: list[tuple[str, ...]] = []
-
-    def history(self, ticker: str, start: date) -> YahooHistory | None:
-        """The given history from ``start`` on; splits before the first row are left out, as Yahoo does."""
-        self.calls.append(("history", ticker, start.isoformat()))
-        if self.error is not None:
-            raise self.error
-        found = self.histories.get(ticker)
-        if found is None:
-            return None
-
-        def since(values: Mapping[date, Any]) -> dict[date, Any]:
-            return {day: value for day, value in values.items() if day >= start}
-
-        return YahooHistory(
-            since(found.rows), since(found.splits), since(found.dividends), found.currency, found.timezone
-        )
-
-    def news(self, ticker: str) -> Sequence[Mapping[str, Any]]:
-        """The given articles."""
-        self.calls.append(("news", ticker))
-        if self.news_error is not None:
-            raise self.news_error
-        return self.articles
 
 
 class YfinanceClient:
@@ -197,6 +154,29 @@ def _from_frame(frame: Any, metadata: Mapping[str, Any]) -> YahooHistory:
         str(metadata.get("currency") or "USD"),
         str(metadata.get("exchangeTimezoneName") or "America/New_York"),
     )
+
+
+class YahooSource:
+    """Prices, splits, dividends and news from Yahoo, over the network."""
+
+    kind: ClassVar[Kind] = "pull"
+    endings: ClassVar[tuple[str, ...]] = ()
+    holds: ClassVar[str] = "prices and news"
+    options: ClassVar[frozenset[str]] = frozenset()
+
+    def accepts(self, path: Path) -> bool:
+        """No file."""
+        return False
+
+    def read(self, request: Request) -> InstrumentData:
+        """Pull the ticker; see :func:`pull_yahoo`.
+
+        Raises:
+            UsageError: if no first day is asked for.
+        """
+        if request.start is None:
+            raise UsageError("a pull needs a first day", mend="add --start YYYY-MM-DD")
+        return pull_yahoo(request.ticker, start=request.start, end=request.end)
 
 
 def pull_yahoo(
@@ -388,4 +368,4 @@ def _instant(value: Any) -> datetime | None:
         return None
 
 
-__all__ = ["FakeYahooClient", "YahooClient", "YahooHistory", "YfinanceClient", "later_splits", "pull_yahoo"]
+__all__ = ["YahooClient", "YahooHistory", "YfinanceClient", "later_splits", "pull_yahoo"]

@@ -9,29 +9,32 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
 from varve.config import home
-from varve.errors import IntegrityError, StorageError
 from varve.memory.embed.base import Embedder, Vectors
+from varve.sqlite import Kind, SqliteFile
 
-SCHEMA_VERSION = 1
 _SCHEMA = """
 CREATE TABLE vectors (
     embedder TEXT NOT NULL, text_sha256 BLOB NOT NULL, vector BLOB NOT NULL,
     PRIMARY KEY (embedder, text_sha256)
 ) STRICT;
 """
-_AT_ONCE = 500
-_MEND_OPEN = "check VARVE_HOME and the free disk space"
 _MEND_DAMAGED = "move the file away; its vectors are made again when they are needed"
+_KIND = Kind(
+    name="the vector cache",
+    migrations=(_SCHEMA,),
+    mend_open="check VARVE_HOME and the free disk space",
+    mend_damaged=_MEND_DAMAGED,
+    mend_newer=f"use the newer Varve that wrote it, or {_MEND_DAMAGED}",
+)
+_AT_ONCE = 500
 
 
 def vector_cache_path() -> Path:
@@ -49,52 +52,7 @@ class VectorCache:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = vector_cache_path() if path is None else path
-        self._lock = threading.Lock()
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(
-                f"the cache folder {self.path.parent} cannot be made: {error}", mend=_MEND_OPEN
-            ) from error
-        with self._failing("opened"):
-            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=30, check_same_thread=False)
-        try:
-            with self._failing("opened"):
-                self._db.execute("PRAGMA journal_mode = WAL")
-                self._db.execute("PRAGMA synchronous = NORMAL")
-                self._prepare()
-        except BaseException:
-            self._db.close()
-            raise
-
-    def _prepare(self) -> None:
-        # Under the write lock: two processes may make the file at the same moment.
-        self._db.execute("BEGIN IMMEDIATE")
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            self._db.execute(_SCHEMA)
-            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        self._db.execute("COMMIT")
-        if version > SCHEMA_VERSION:
-            raise IntegrityError(
-                f"the vector cache {self.path} has schema {version}; this Varve reads up to {SCHEMA_VERSION}",
-                mend=f"use the newer Varve that wrote it, or {_MEND_DAMAGED}",
-            )
-
-    @contextmanager
-    def _failing(self, verb: str) -> Iterator[None]:
-        with self._lock:
-            try:
-                yield
-            except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError) and "already exists" not in str(error):
-                    raise StorageError(
-                        f"the vector cache {self.path} cannot be {verb}: {error}", mend=_MEND_OPEN
-                    ) from error
-                raise self._damaged(str(error)) from error
-
-    def _damaged(self, what: str) -> IntegrityError:
-        return IntegrityError(f"the vector cache {self.path} is damaged: {what}", mend=_MEND_DAMAGED)
+        self._file = SqliteFile(self.path, _KIND)
 
     def get(self, fingerprint: str, keys: Sequence[bytes], dimension: int) -> dict[bytes, Vectors]:
         """The kept vectors of an embedder, by :func:`text_hash`; those that are not there are left out."""
@@ -103,25 +61,26 @@ class VectorCache:
             part = keys[first : first + _AT_ONCE]
             query = f"""SELECT text_sha256, vector FROM vectors
                         WHERE embedder = ? AND text_sha256 IN ({", ".join("?" * len(part))})"""
-            with self._failing("read"):
-                rows = self._db.execute(query, [fingerprint, *part]).fetchall()
+            with self._file.failing("read"):
+                rows = self._file.db.execute(query, [fingerprint, *part]).fetchall()
             for key, blob in rows:
                 vector = np.frombuffer(blob, "<f4") if len(blob) == 4 * dimension else None
                 if vector is None or not abs(float(vector @ vector) - 1.0) < 1e-3:
-                    raise self._damaged(f"a vector of {fingerprint} is not {dimension} numbers of length 1")
+                    raise self._file.damaged(
+                        f"a vector of {fingerprint} is not {dimension} numbers of length 1"
+                    )
                 found[key] = vector
         return found
 
     def put(self, fingerprint: str, vectors: dict[bytes, Vectors]) -> None:
         """Keep vectors by :func:`text_hash`, in one transaction; the first of a text stays."""
         rows = [(fingerprint, key, vector.astype("<f4").tobytes()) for key, vector in vectors.items()]
-        with self._failing("written"), self._db:  # commits, or rolls back
-            self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?, ?)", rows)
+        with self._file.writing():
+            self._file.db.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?, ?)", rows)
 
     def close(self) -> None:
         """Close the file."""
-        self._db.close()
+        self._file.close()
 
     def __enter__(self) -> Self:
         return self

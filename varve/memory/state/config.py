@@ -69,7 +69,19 @@ class TierConfig(FrozenConfig):
         return math.log(self.importance_factor) * SESSIONS_PER_DAY
 
 
-class MemoryConfig(FrozenConfig):
+class MemorySettings(FrozenConfig):
+    """What an agent reads of any memory's settings; the base of each kind's own.
+
+    Args:
+        importance: how a new memory gets its importance; ``judged`` asks the language model.
+        max_text_chars: longest text that is taken.
+    """
+
+    importance: Literal["drawn", "constant", "judged"] = "constant"
+    max_text_chars: int = Field(default=100_000, ge=1)
+
+
+class MemoryConfig(MemorySettings):
     """Everything that a layered memory does by number.
 
     ``MemoryConfig.build(preset="finmem-code", short={"tau_days": 10})`` takes a preset and changes
@@ -107,7 +119,7 @@ class MemoryConfig(FrozenConfig):
     score_tie: float = Field(default=1e-4, gt=0, allow_inf_nan=False)
     recall: Literal["scored", "random"] = "scored"
     recalled_tiers: tuple[TierName, ...] = ("short", "mid", "long", "reflection")
-    importance: Literal["drawn", "constant", "judged"]
+    importance: Literal["drawn", "constant", "judged"]  # of the preset
     credit_points: float = Field(allow_inf_nan=False, ge=0)
     credit_cumulative: bool = False
     importance_min: float | None = None
@@ -118,7 +130,6 @@ class MemoryConfig(FrozenConfig):
     purge_importance_below: float | None = None
     purge_needs_debit: bool = False
     flush_every_sessions: int = Field(default=252, ge=1)
-    max_text_chars: int = Field(default=100_000, ge=1)
     short: TierConfig
     mid: TierConfig
     long: TierConfig

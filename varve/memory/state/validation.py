@@ -94,6 +94,18 @@ def check_number(name: str, value: Any) -> float:
     return float(value)
 
 
+def check_share(share: Any) -> float:
+    """``share`` as a float above 0 and up to 1.
+
+    Raises:
+        UsageError: otherwise.
+    """
+    part = check_number("share", share)
+    if not 0 < part <= 1:
+        raise UsageError(f"share is {part:g}, expected above 0 and up to 1", mend="give each its part of 1")
+    return part
+
+
 def check_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of ``metadata``, if it can be written as JSON.
 

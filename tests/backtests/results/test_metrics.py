@@ -1,0 +1,124 @@
+"""vectorbt, the ledger and numpy by hand give the same figures."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from tests.support.helpers import prepared
+from varve.backtests.results.metrics import compute_metrics, session_returns
+from varve.backtests.results.track import track_of_records
+from varve.backtests.results.vectorbt_adapter import check_replay, return_metrics
+from varve.backtests.simulate.steps import simulate
+from varve.errors import IntegrityError
+
+RUNS = {
+    "random": {"agent": "random", "settings": {"flip_probability": 0.3}},
+    "random over a split": {"agent": "random", "settings": {"flip_probability": 0.3}, "ticker": "AMZN"},
+    "hold through dividends": {"agent": "buy-and-hold", "ticker": "MSFT", "start": None, "end": None},
+    "shorts by the unit": {"agent": "random", "sizer": "finmem_unit", "settings": {"flip_probability": 0.5}},
+    "fractions": {"agent": "random", "sizer": "fraction", "settings": {"flip_probability": 0.5}},
+    "crypto": {"agent": "sma-cross", "ticker": "ETH-USD"},
+    "no costs": {"agent": "random", "costs": "zero", "settings": {"flip_probability": 0.5}},
+}  # fmt: skip
+
+
+def a_track(name):
+    settings = dict(RUNS[name])
+    if name == "random over a split":
+        from datetime import date
+
+        settings |= {"start": date(2022, 3, 1), "end": date(2022, 9, 1)}
+    run = prepared(**settings)
+    return run, track_of_records(settings["agent"], simulate(run), run)
+
+
+def replayed(track):
+    pnl = [e - track.equity[0] - d for e, d in zip(track.equity, track.dividends, strict=True)]
+    return check_replay(
+        sessions=track.sessions, closes=track.close, fills=track.fills,
+        split_factors=track.split_factors,
+        trading_pnl=pnl, initial_cash=track.equity[0],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_vectorbt_replays_every_fill_to_the_ledgers_profit(name):
+    _run, track = a_track(name)
+    assert track.fills
+    assert replayed(track) <= 1e-9
+
+
+def test_dividends_of_the_journal_are_those_of_the_ledger():
+    run, track = a_track("hold through dividends")
+    assert track.dividends[-1] > 0
+    held = dict(zip(track.sessions, track.position, strict=True))
+    by_hand = sum(
+        e.value * held[max(s for s in track.sessions if s < e.session)]
+        for e in run.data.events
+        if e.kind == "dividend" and track.sessions[0] < e.session <= track.sessions[-1]
+    )
+    assert track.dividends[-1] == pytest.approx(by_hand, rel=1e-12)
+
+
+def test_a_fill_that_the_ledger_did_not_book_is_an_error():
+    _run, track = a_track("random")
+    forged = [replace_price(track.fills[0]), *track.fills[1:]]
+    with pytest.raises(IntegrityError, match="differ"):
+        replayed(replace(track, fills=forged))
+
+
+def replace_price(fill):
+    return fill._replace(price=fill.price + 0.01)
+
+
+@pytest.mark.parametrize("per_year", [252, 365])
+def test_every_metric_by_hand(per_year):
+    _, track = a_track("crypto" if per_year == 365 else "random")
+    m = compute_metrics(track, per_year)
+    equity = np.array(track.equity)
+    returns = np.concatenate([[0.0], equity[1:] / equity[:-1] - 1])
+    years = len(returns) / per_year
+    growth = np.prod(1 + returns)
+    depth = (equity / np.maximum.accumulate(equity) - 1).min()
+    downside = np.sqrt((np.minimum(returns, 0) ** 2).mean())
+    by_hand = {
+        "total_return": growth - 1,
+        "annual_return": growth ** (1 / years) - 1,
+        "annual_volatility": returns.std(ddof=1) * per_year**0.5,
+        "sharpe": returns.mean() / returns.std(ddof=1) * per_year**0.5,
+        "sortino": returns.mean() / downside * per_year**0.5,
+        "calmar": (growth ** (1 / years) - 1) / -depth,
+        "max_drawdown": depth,
+        "exposure": np.mean([p != 0 for p in track.position[1:]]),
+        "turnover": sum(abs(f.quantity) * f.price for f in track.fills)
+        / equity.mean()
+        / ((len(equity) - 1) / per_year),
+        "commissions": sum(f.commission for f in track.fills),
+    }
+    for name, value in by_hand.items():
+        assert getattr(m, name) == pytest.approx(value, rel=1e-9, abs=1e-9), name
+    assert m.trades == len(track.fills)
+    assert m.sharpe_low < m.sharpe < m.sharpe_high
+
+
+def test_without_trades_there_is_no_sharpe_ratio():
+    run = prepared("random", settings={"flip_probability": 0.0})
+    m = compute_metrics(track_of_records("random", simulate(run), run), 252)
+    assert (m.trades, m.sharpe, m.sharpe_low, m.sortino) == (0, None, None, None)
+    assert m.total_return == 0.0
+    assert all(v is None or np.isfinite(v) for v in m.json().values())
+
+
+def test_returns_start_flat():
+    assert session_returns([100.0, 110.0, 99.0]).tolist() == pytest.approx([0.0, 0.1, -0.1])
+    figures = return_metrics(np.array([0.0, 0.01, -0.02, 0.03]), 252)
+    assert figures["total_return"] == pytest.approx(1.01 * 0.98 * 1.03 - 1)
+
+
+def test_sessions_of_a_track_are_the_windows():
+    run, track = a_track("random")
+    assert track.sessions[0] == run.config.start
+    assert track.sessions[-1] == run.config.end
+    assert max(b - a for a, b in zip(track.sessions, track.sessions[1:], strict=False)) < timedelta(days=5)

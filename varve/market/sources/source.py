@@ -1,0 +1,141 @@
+"""The seam of sources: one request, one answer, and a declared kind.
+
+A source is a class that satisfies :class:`Source`, registered in the entry-point group
+``varve.sources``. ``backtest data import`` takes those of kind ``file``, ``backtest data pull`` those of
+kind ``pull``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import ClassVar, Literal, Protocol
+
+from varve import registry
+from varve.errors import BadFileError, UnknownNameError, UsageError
+from varve.market.data import InstrumentData
+
+Kind = Literal["file", "pull", "world"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a source.
+
+    Args:
+        ticker: the name to give the instrument.
+        path: the file to read; for sources of kind ``file``.
+        start: first session wanted; for sources of kind ``pull``.
+        end: last session wanted; None asks for everything up to the present.
+        calendar: of the instrument; None lets the source decide.
+        columns: what Varve calls a column, to what the file calls it.
+    """
+
+    ticker: str
+    path: Path | None = None
+    start: date | None = None
+    end: date | None = None
+    calendar: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def file(self) -> Path:
+        """The file to read.
+
+        Raises:
+            UsageError: if none was given.
+        """
+        if self.path is None:
+            raise UsageError("no file given to a source that reads one", mend="give a file")
+        return self.path
+
+
+class Source(Protocol):
+    """Where an instrument comes from.
+
+    ``kind``: ``file`` reads a file, ``pull`` asks the network, ``world`` makes data up. ``endings`` are
+    those of a file source's files, with the dot; ``holds`` says what they hold. ``options`` names the
+    parts of a :class:`Request`, of ``calendar`` and ``columns``, that the source obeys.
+    """
+
+    kind: ClassVar[Kind]
+    endings: ClassVar[tuple[str, ...]]
+    holds: ClassVar[str]
+    options: ClassVar[frozenset[str]]
+
+    def accepts(self, path: Path) -> bool:
+        """Whether a file with one of its endings is for this source."""
+        ...
+
+    def read(self, request: Request) -> InstrumentData:
+        """Return the instrument that is to be stored; store nothing.
+
+        Raises:
+            DataError: if nothing came, or not what was expected.
+        """
+        ...
+
+
+def source_names(kind: Kind) -> list[str]:
+    """The registered sources of a kind, by name."""
+    return [name for name in registry.names("sources") if registry.load("sources", name).kind == kind]
+
+
+def open_source(name: str, kind: Kind) -> Source:
+    """Return the source of that name and kind.
+
+    Raises:
+        UnknownNameError: if there is none of that kind; near names are suggested.
+    """
+    known = source_names(kind)
+    if name not in known:
+        raise UnknownNameError("source to pull from" if kind == "pull" else f"{kind} source", name, known)
+    source: Source = registry.load("sources", name)()
+    return source
+
+
+def source_of_file(path: Path, name: str | None = None) -> Source:
+    """Return the source that reads a file: the one named, else the one that accepts it.
+
+    Raises:
+        BadFileError: if no source accepts it.
+        UsageError: if several do, and none is named.
+    """
+    if name is not None:
+        return open_source(name, "file")
+    sources = {one: open_source(one, "file") for one in source_names("file")}
+    found = [
+        one
+        for one, source in sources.items()
+        if path.suffix.lower() in source.endings and source.accepts(path)
+    ]
+    if len(found) > 1:
+        raise UsageError(
+            f"{path} can be read by several sources: {', '.join(found)}", mend=f"add --source {found[0]}"
+        )
+    if not found:
+        known = sorted(
+            f"{ending} ({source.holds})" for source in sources.values() for ending in source.endings
+        )
+        raise BadFileError(
+            f"{path} has the ending {path.suffix!r}; expected {' or '.join(known)}",
+            mend="rename it to what it is, or name a source: --source NAME",
+        )
+    return sources[found[0]]
+
+
+def check_options(source: Source, request: Request) -> None:
+    """Raise unless the source obeys every option of the request.
+
+    Raises:
+        UsageError: naming the options that it does not know.
+    """
+    given = {"calendar": request.calendar is not None, "columns": bool(request.columns)}
+    flags = {"calendar": "--calendar", "columns": "--column"}
+    idle = [flags[name] for name, there in given.items() if there and name not in source.options]
+    if idle:
+        raise UsageError(
+            f"{' and '.join(idle)} mean nothing for files of {source.holds}", mend="leave them out"
+        )

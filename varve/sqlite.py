@@ -1,0 +1,145 @@
+"""SQLite files in write-ahead mode with a versioned schema, and one clear error for each way to fail."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import RLock
+
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
+
+from varve.errors import IntegrityError, StorageError
+
+PATIENCE_S = 30.0
+"""How long another process may hold the file before it counts as unusable."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a kind of file is called, how it is made, and what mends it.
+
+    Args:
+        name: for messages, with its article: ``the reply cache``.
+        migrations: statements that bring a file from schema i to i + 1; the version is their number.
+        mend_open: what to do where the file cannot be opened, read or written.
+        mend_damaged: what to do where it is damaged.
+        mend_newer: what to do where a newer version wrote it.
+    """
+
+    name: str
+    migrations: Sequence[str]
+    mend_open: str
+    mend_damaged: str
+    mend_newer: str
+
+
+class SqliteFile:
+    """An open file of a kind; made where it is not there. May be used from several threads.
+
+    Args:
+        path: the file; its folder is made too.
+        kind: what it is.
+        read_only: change nothing, not even beside the file; the file must exist.
+
+    Raises:
+        StorageError: if it cannot be opened, read or written.
+        IntegrityError: if a newer version wrote it, or it is damaged.
+    """
+
+    def __init__(self, path: Path, kind: Kind, *, read_only: bool = False) -> None:
+        self.path, self.kind, self._lock = path, kind, RLock()
+        with self.failing("opened"):
+            self.db = self._connect(read_only)
+        try:
+            with self.failing("opened"):
+                if not read_only:
+                    _in_wal_mode(self.db)
+                self._bring_up(read_only)
+        except BaseException:
+            self.db.close()
+            raise
+
+    def _connect(self, read_only: bool) -> sqlite3.Connection:
+        if read_only:
+            # Without a log beside it the file is whole; "immutable" then leaves no new files there.
+            whole = not self.path.with_name(f"{self.path.name}-wal").exists()
+            options = "mode=ro&immutable=1" if whole else "mode=ro"
+            address = f"{self.path.resolve().as_uri()}?{options}"
+            return sqlite3.connect(address, uri=True, timeout=PATIENCE_S, check_same_thread=False)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"the folder {self.path.parent} cannot be made: {error}", mend=self.kind.mend_open
+            ) from error
+        return sqlite3.connect(self.path, isolation_level=None, timeout=PATIENCE_S, check_same_thread=False)
+
+    def _bring_up(self, read_only: bool) -> None:
+        newest = len(self.kind.migrations)
+        version = self.db.execute("PRAGMA user_version").fetchone()[0]
+        if version < newest and not read_only:
+            # Under the write lock: two processes may make the file at the same moment.
+            self.db.execute("BEGIN IMMEDIATE")
+            version = self.db.execute("PRAGMA user_version").fetchone()[0]
+            for statements in self.kind.migrations[version:]:
+                for statement in filter(str.strip, statements.split(";")):
+                    self.db.execute(statement)
+            version = max(version, newest)
+            self.db.execute(f"PRAGMA user_version = {version}")
+            self.db.execute("COMMIT")
+        if version > newest:
+            raise IntegrityError(
+                f"{self.kind.name} {self.path} has schema {version}; this Varve reads up to {newest}",
+                mend=self.kind.mend_newer,
+            )
+
+    @contextmanager
+    def failing(self, verb: str) -> Iterator[None]:
+        """Turn what SQLite raises into an error of Varve; ``verb`` says what was tried, in the passive."""
+        with self._lock:
+            try:
+                yield
+            except sqlite3.DatabaseError as error:
+                # A table that is there already is no trouble of the disk: another program made this file.
+                if isinstance(error, sqlite3.OperationalError) and "already exists" not in str(error):
+                    raise StorageError(
+                        f"{self.kind.name} {self.path} cannot be {verb}: {error}", mend=self.kind.mend_open
+                    ) from error
+                raise self.damaged(str(error)) from error
+
+    def damaged(self, what: str) -> IntegrityError:
+        """The error of a file that does not hold what it should."""
+        return IntegrityError(f"{self.kind.name} {self.path} is damaged: {what}", mend=self.kind.mend_damaged)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """One transaction: everything in it is written, or nothing."""
+        with self.failing("written"):
+            self.db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self.db.execute("COMMIT")
+            except BaseException:
+                if self.db.in_transaction:
+                    self.db.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        self.db.close()
+
+
+def _in_wal_mode(db: sqlite3.Connection) -> None:
+    """Switch to write-ahead mode; SQLite itself does not wait for another process here."""
+    for attempt in Retrying(
+        retry=retry_if_exception(lambda error: "locked" in str(error)),
+        stop=stop_after_delay(PATIENCE_S),
+        wait=wait_fixed(0.02),
+        reraise=True,
+    ):
+        with attempt:
+            db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = NORMAL")
