@@ -17,16 +17,18 @@ from tests.support.helpers import prepared
 from varve.backtests.derive import derive_tables
 from varve.backtests.record.folder import RunFolder
 from varve.backtests.record.inputs import write_inputs
-from varve.backtests.record.journal import Journal
+from varve.backtests.record.journal import TABLES, Journal
 from varve.backtests.report.metric_rows import table_rows
 from varve.backtests.results.metrics import compute_metrics
-from varve.backtests.runner import _manifest, steps_of
+from varve.backtests.results.metrics_file import read_metrics
+from varve.backtests.runner import begun_record, steps_of
 from varve.clock import wall_clock
 from varve.config import canonical_json
 from varve.market.calendars import get_calendar
 from varve.types import Trace
 
-FILE = Path(__file__).parent / "golden" / "runs.json"
+FOLDER = Path(__file__).parent / "golden"
+FILE, DIGESTS = FOLDER / "runs.json", FOLDER / "digests.json"
 
 RUNS = {
     "finmem on TSLA": {"agent": "finmem"},
@@ -66,7 +68,7 @@ def recorded(name, home) -> RunFolder:
     """The folder of a golden run: what a run writes, without charts and page."""
     run, folder = prepared(**RUNS[name]), RunFolder(home / f"golden-{list(RUNS).index(name):02d}")
     folder.path.mkdir()
-    folder.write(_manifest(run, folder, wall_clock, bundle=True))
+    folder.write(begun_record(run, folder, wall_clock, bundle=True))
     write_inputs(folder.inputs, run.data)
     journal = Journal(folder.journal, run_id=folder.run_id)
     for record in steps_of(run, memory_folder=None, run_id=folder.run_id, trace=Trace()):
@@ -78,24 +80,24 @@ def recorded(name, home) -> RunFolder:
 def figures(folder):
     tables = derive_tables(folder)
     folder.update(status="finished", run_digest=tables.digest)
-    manifest, steps = tables.manifest, tables.steps
-    per_year = get_calendar(manifest["instrument"]["calendar"]).sessions_per_year
-    orders = [[row["session"], *order] for row in steps for order in row["orders"]]
-    actions = [[action for _, action in row["decision"]["orders"]] for row in steps]
+    run, steps = tables.run, tables.steps
+    per_year = get_calendar(run.instrument.calendar).sessions_per_year
+    orders = [[row.session, *order] for row in steps for order in row.orders]
+    actions = [[action for _, action in row.decision.orders] for row in steps]
     return {
         "metrics": compute_metrics(tables.tracks[0], per_year).json(),
         "orders": len(orders),
         "order_list_sha256": sha256(canonical_json(orders)),
         "actions_sha256": sha256(canonical_json(actions)),
         # The report's table as it is printed, its sentence, and what lies beside it as CSV.
-        "table_sha256": sha256(canonical_json([*table_rows(tables.metrics), tables.metrics["sentence"]])),
+        "table_sha256": sha256(canonical_json([*table_rows(tables.metrics), tables.metrics.sentence])),
         "csv_sha256": {
             name: sha256((folder.path / f"{name}.csv").read_text())
             for name in ("decisions", "trades", "equity")
         },
-        "failures": sum(row["failure"] is not None for row in (*tables.lessons, *steps)),
+        "failures": sum(row.failure is not None for row in (*tables.lessons, *steps)),
         "lessons": len(tables.lessons),
-        "data_sha256": manifest["data_hash"],
+        "data_sha256": run.data_hash,
     }
 
 
@@ -111,13 +113,23 @@ def runs(tmp_path_factory):
     return {name: (folder, figures(folder)) for name, folder in folders.items()}
 
 
+def kept(request, file, made):
+    """What a golden file holds; ``made`` is written into it first where that is asked for."""
+    if request.config.getoption("--update-golden"):
+        FOLDER.mkdir(exist_ok=True)
+        file.write_text(json.dumps(made, indent=1, sort_keys=True) + "\n")
+    return json.loads(file.read_text())
+
+
 @pytest.fixture(scope="module")
 def golden(request, runs):
-    if request.config.getoption("--update-golden"):
-        FILE.parent.mkdir(exist_ok=True)
-        made = {name: figures for name, (_, figures) in runs.items()}
-        FILE.write_text(json.dumps(made, indent=1, sort_keys=True) + "\n")
-    return json.loads(FILE.read_text())
+    return kept(request, FILE, {name: figures for name, (_, figures) in runs.items()})
+
+
+@pytest.fixture(scope="module")
+def digests(request, runs):
+    """The run digests of the golden runs, version 2."""
+    return kept(request, DIGESTS, {name: folder.read().run_digest for name, (folder, _) in runs.items()})
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -126,6 +138,26 @@ def test_golden(golden, runs, name):
     # Statistics pass through linear algebra libraries, whose last digits differ between machines.
     assert now.pop("metrics") == pytest.approx(then.pop("metrics"), rel=1e-9, abs=1e-9, nan_ok=True)
     assert now == then
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_run_digest_is_the_one_of_before(digests, runs, name):
+    assert runs[name][0].read().digest_version == 2
+    assert runs[name][0].read().run_digest == digests[name]
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_records_give_back_what_is_written(runs, name):
+    folder = runs[name][0]
+    run = folder.read()
+    assert json.dumps(run.as_json(), indent=2) + "\n" == (folder.path / "run.json").read_text()
+    text = (folder.path / "metrics.json").read_text()
+    assert json.dumps(read_metrics(folder).as_json(), indent=2) + "\n" == text
+    journal = Journal(folder.journal, run_id=run.run_id, read_only=True)
+    for table in TABLES:
+        for raw, row in zip(journal.raw_rows(table), journal.rows(table), strict=True):
+            assert canonical_json(row.as_json()) == canonical_json(raw)
+    journal.close()
 
 
 def test_golden_runs_trade_and_differ(golden):
@@ -162,4 +194,4 @@ def test_every_golden_run_replays_without_torch(runs):
     )
     assert done.returncode == 0, done.stderr
     found = dict(line.split() for line in done.stdout.splitlines())
-    assert found == {str(folder.path): folder.read()["run_digest"] for folder in folders}
+    assert found == {str(folder.path): folder.read().run_digest for folder in folders}

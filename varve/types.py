@@ -6,11 +6,20 @@ quantities are floats in shares (or coins), instants are timezone-aware UTC.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+else:
+    # pydantic would walk through all of it; what was read from JSON text holds nothing else.
+    Json = Any
+
+JsonObject = dict[str, Json]
+"""A JSON object as it is read; functions that only look take a ``Mapping[str, Json]``."""
 
 FillRule = Literal["next_open", "next_close", "same_close"]
 DocumentKind = Literal["news", "10-Q", "10-K", "guidance"]

@@ -58,9 +58,9 @@ def run_on(server, monkeypatch, **settings):
 def notes_of(folder):
     journal = Journal(folder.journal, run_id=folder.run_id, read_only=True)
     steps = list(journal.rows("steps", "trade"))
-    kept = journal.image(image_name(chart_of(steps[-1]["session"])))
+    kept = journal.image(image_name(chart_of(steps[-1].session)))
     journal.close()
-    return [note for row in steps for note in row["decision"]["stages"]], kept
+    return [note for row in steps for note in row.decision.stages], kept
 
 
 def chart_of(session):
@@ -74,7 +74,7 @@ def test_charts_go_over_the_wire_into_the_journal_and_onto_the_page(varve_home, 
         folder = run_on(server, monkeypatch)
         asked = [request.body for request in server.requests]
     notes, kept = notes_of(folder)
-    assert {note["shown"] for note in notes if note["stage"] == "low_reflection"} == {"image"}
+    assert {note.shown for note in notes if note.stage == "low_reflection"} == {"image"}
     # What the server got is what the day's view gives, and what was kept.
     urls = [
         block["image_url"]["url"]
@@ -89,17 +89,17 @@ def test_charts_go_over_the_wire_into_the_journal_and_onto_the_page(varve_home, 
     page = folder.report.read_text(encoding="utf-8")
     assert base64.b64encode(kept).decode() in page
     assert "chart as image" in page
-    assert folder.read()["model"]["settings"]["vision"] is True
+    assert folder.read().model.settings["vision"] is True
 
 
 def test_a_model_that_takes_no_image_gets_tables_and_the_page_says_so(varve_home, monkeypatch):
     with fake.FakeModelServer([sees_nothing]) as server:
         folder = run_on(server, monkeypatch)
     notes, _ = notes_of(folder)
-    assert {note["state"] for note in notes} <= {"done", "skipped"}
-    shown = [note for note in notes if note["stage"] == "low_reflection"]
-    assert {note["shown"] for note in shown} == {"table"}
-    assert "takes no image_url" in shown[-1]["detail"]
+    assert {note.state for note in notes} <= {"done", "skipped"}
+    shown = [note for note in notes if note.stage == "low_reflection"]
+    assert {note.shown for note in shown} == {"table"}
+    assert "takes no image_url" in shown[-1].detail
     assert "takes no image_url" in folder.report.read_text(encoding="utf-8")
 
 

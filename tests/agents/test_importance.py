@@ -125,7 +125,7 @@ def test_a_run_with_judged_importance_judges_every_memory_once(varve_home):
     assert {30.0, 70.0} <= {data["importance"] for data in stored} <= set(POINTS.values())
     assert not any("unjudged" in data for data in stored)
     journal = Journal(run.journal, run_id=run.run_id, read_only=True)
-    calls = [row for row in journal.rows("model_calls") if row["stage"] == "importance"]
+    calls = [row for row in journal.rows("model_calls") if row.stage == "importance"]
     journal.close()
     assert len(calls) == len(stored)
     replayed = remembered(run, told_of_run(run), "finmem")

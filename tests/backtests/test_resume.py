@@ -68,10 +68,10 @@ def check_all(whole, resumed):
 
 
 def check_resumed(folder, digest):
-    assert resume_run(folder).read()["run_digest"] == digest
+    assert resume_run(folder).read().run_digest == digest
     assert replay_run(folder).digest == digest
     manifest = folder.read()
-    assert (manifest["status"], manifest["reason"]) == ("finished", None)
+    assert (manifest.status, manifest.reason) == ("finished", None)
 
 
 def test_a_killed_run_goes_on_to_the_same_digest_and_memory(killed):
@@ -103,7 +103,7 @@ def test_an_interrupted_run_is_offered_and_resumed(backtest, varve_home, whole):
     with pytest.raises(KeyboardInterrupt):
         run_backtest(CONFIG, on_step=stopped_by(KeyboardInterrupt(), 20))
     folder = unfinished_run(CONFIG)
-    assert folder.read()["reason"] == "interrupted"
+    assert folder.read().reason == "interrupted"
     arguments = ["run", "--agent", "finmem", "--ticker", "TSLA", "--start", SETTINGS["start"]]
     arguments += ["--end", SETTINGS["end"], "--warmup-start", SETTINGS["warmup_start"], "--llm", "scripted"]
     code, _, err = backtest(*arguments, "--quiet")
@@ -111,7 +111,7 @@ def test_an_interrupted_run_is_offered_and_resumed(backtest, varve_home, whole):
     assert f"--resume {folder.run_id}" in err
     code, out, err = backtest("run", "--resume", folder.run_id, "--quiet")
     assert (code, out.strip()) == (0, str(folder.report)), err
-    assert folder.read()["run_digest"] == whole
+    assert folder.read().run_digest == whole
     assert unfinished_run(CONFIG) is None
 
 
@@ -126,12 +126,12 @@ def test_a_server_that_comes_back(varve_home, monkeypatch):
         asked = len(server.requests)
         again = run_backtest(config)
         assert len(server.requests) == asked
-        assert again.read()["run_digest"] == resumed.read()["run_digest"]
-        replies = again.read()["replies"]
-        assert replies["cached"] == replies["calls"] == asked - 5
+        assert again.read().run_digest == resumed.read().run_digest
+        replies = again.read().replies
+        assert replies.cached == replies.calls == asked - 5
         fresh = run_backtest(config, use_cache=False)
         assert len(server.requests) > asked
-        assert fresh.read()["run_digest"] == again.read()["run_digest"]
+        assert fresh.read().run_digest == again.read().run_digest
 
 
 @pytest.fixture
@@ -149,15 +149,15 @@ def test_another_setting_is_refused_and_shown(stopped):
 
 
 def test_another_package_is_refused_and_shown(stopped):
-    software = stopped.read()["software"]
-    stopped.update(software={**software, "versions": {**software["versions"], "pandas": "2.9.9"}})
+    software = stopped.read().software
+    stopped.update(software={**software.as_json(), "versions": {**software.versions, "pandas": "2.9.9"}})
     with pytest.raises(IntegrityError, match=r"pandas 2\.9\.9, now 3\."):
         resume_run(stopped)
 
 
 def test_another_model_is_refused_and_shown(stopped):
-    model = stopped.read()["model"]
-    stopped.update(model={**model, "settings": {**model["settings"], "version": 0}})
+    model = stopped.read().model
+    stopped.update(model={**model.as_json(), "settings": {**model.settings, "version": 0}})
     with pytest.raises(IntegrityError, match=r"version 0, now 1"):
         resume_run(stopped)
 
@@ -171,7 +171,7 @@ def test_other_data_is_refused(stopped):
 def test_a_second_process_is_refused(stopped):
     with sole_writer(stopped), pytest.raises(UsageError, match="another process"):
         resume_run(stopped)
-    assert resume_run(stopped).read()["status"] == "finished"
+    assert resume_run(stopped).read().status == "finished"
 
 
 def test_a_finished_run_is_not_resumed(stopped):
@@ -191,8 +191,8 @@ def test_a_run_without_bundled_data_goes_on_with_what_is_stored(varve_home, whol
 def test_a_clock_that_jumps_backwards_changes_nothing_but_its_stamps(stopped, whole):
     resume_run(stopped, clock=lambda: datetime(1999, 1, 1, tzinfo=UTC))
     manifest = stopped.read()
-    assert manifest["resumed_at"] == ["1999-01-01T00:00:00Z"]
-    assert manifest["run_digest"] == whole
+    assert manifest.resumed_at == ("1999-01-01T00:00:00Z",)
+    assert manifest.run_digest == whole
 
 
 def test_a_full_disk_stops_the_run_and_room_lets_it_go_on(tmp_path, whole):

@@ -75,7 +75,7 @@ def test_a_run_with_images_says_so_and_replays_without_the_model(backtest, varve
 def test_a_run_stopped_in_the_middle_goes_on_to_the_same_digest(backtest, varve_home):
     settings = {"agent": "finagent", "ticker": "TSLA", "warmup_start": date(2023, 2, 16),
                 "start": date(2023, 3, 1), "end": date(2023, 3, 8)}  # fmt: skip
-    whole = run_backtest(RunConfig.build(**settings)).read()["run_digest"]
+    whole = run_backtest(RunConfig.build(**settings)).read().run_digest
 
     def stop(record, done, total):
         if done == 6:  # three lessons and three decisions
@@ -83,8 +83,6 @@ def test_a_run_stopped_in_the_middle_goes_on_to_the_same_digest(backtest, varve_
 
     with pytest.raises(KeyboardInterrupt):
         run_backtest(RunConfig.build(**settings), on_step=stop)
-    (stopped,) = (
-        f for f in map(RunFolder, (varve_home / "runs").iterdir()) if f.read()["status"] == "stopped"
-    )
+    (stopped,) = (f for f in map(RunFolder, (varve_home / "runs").iterdir()) if f.read().status == "stopped")
     assert backtest("run", "--resume", stopped.run_id, "--quiet")[0] == 0
-    assert stopped.read()["run_digest"] == whole
+    assert stopped.read().run_digest == whole

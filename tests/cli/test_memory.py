@@ -37,10 +37,10 @@ def stored(run):
     """The memory of a run as its store has it."""
     manifest = run.read()
     memory = LayeredMemory.load(
-        MemoryConfig.build(**manifest["agent_settings"]["memory"]),
+        MemoryConfig.build(**manifest.agent_settings["memory"]),
         get_embedder("hashing"),
         folder=run.memory,
-        run_id=manifest["run_id"],
+        run_id=manifest.run_id,
     )
     memory.abandon()
     return memory

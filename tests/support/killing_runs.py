@@ -51,7 +51,7 @@ def killed_run(config: RunConfig, kill_at: int) -> dict[str, Any]:
 
     folder = run_backtest(config, on_start=lambda prepared, folder: sys.setprofile(count))
     sys.setprofile(None)
-    return {"calls": kill_at - left, "digest": folder.read()["run_digest"], "memory": stored_memory(folder)}
+    return {"calls": kill_at - left, "digest": folder.read().run_digest, "memory": stored_memory(folder)}
 
 
 def resumed_run(folder: RunFolder) -> dict[str, Any]:
@@ -61,10 +61,10 @@ def resumed_run(folder: RunFolder) -> dict[str, Any]:
     resume_run(folder)
     after = folder.read()
     return {
-        "was": manifest["status"],
+        "was": manifest.status,
         "steps": steps,
-        "status": [after["status"], after["reason"]],
-        "digest": after["run_digest"],
+        "status": [after.status, after.reason],
+        "digest": after.run_digest,
         "replayed": replay_run(folder).digest,
         "memory": stored_memory(folder),
     }
@@ -72,7 +72,7 @@ def resumed_run(folder: RunFolder) -> dict[str, Any]:
 
 def stored_memory(folder: RunFolder) -> str:
     """SHA-256 of everything that chromadb holds of the run: texts, lives, vectors, checkpoint."""
-    store = ChromaStore(folder.memory, folder.read()["run_id"], "finmem")
+    store = ChromaStore(folder.memory, folder.read().run_id, "finmem")
     stored = store.read()
     store.close()
     assert stored is not None, "the run has no memory on disk"

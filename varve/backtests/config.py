@@ -122,6 +122,11 @@ class RunConfig(FrozenConfig):
         """What is set of the cost preset; the rest stays as it comes."""
         return dict(self.settings.get("costs", {}))
 
+    def chosen(self, name: str) -> str:
+        """Say what the run has for ``sizer`` or ``costs``: its name, and what was set of it."""
+        table = self.settings.get(name, {})
+        return " ".join([getattr(self, name), *(f"{key}={value}" for key, value in table.items())])
+
     @property
     def trading_settings(self) -> dict[str, Any]:
         """The tables of sizer and costs, as far as there are any."""
@@ -144,9 +149,3 @@ def default_llm_of(agent: object) -> str:
 def trading_tables(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The tables of sizer and costs in the settings of a run, also of a recorded one."""
     return {name: settings[name] for name in TABLES if name in settings}
-
-
-def chosen(config: Mapping[str, Any], name: str) -> str:
-    """A recorded run's ``sizer`` or ``costs`` in words: its name, and what was set of it."""
-    table = config["settings"].get(name, {})
-    return " ".join([config[name], *(f"{key}={value}" for key, value in table.items())])

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from varve.backtests.config import RunConfig
 from varve.backtests.record.differences import first_difference, shown
 from varve.backtests.record.folder import RunFolder
 from varve.backtests.record.journal import Journal, recorded_steps
+from varve.backtests.record.run_record import RunRecord
 from varve.backtests.record.writer_lock import sole_writer
 from varve.backtests.runner import OnStart, OnStep, complete
 from varve.backtests.simulate.from_record import check_software, prepare_recorded
 from varve.clock import Clock, iso, wall_clock
 from varve.config import home, merged
 from varve.errors import IntegrityError, UsageError, VarveError
+from varve.types import Json
 
 if TYPE_CHECKING:
-    pass
+    from langchain_core.language_models import BaseChatModel
 
 
 def resume_run(
     folder: RunFolder,
     *,
-    given: Mapping[str, Any] | None = None,
+    given: Mapping[str, Json] | None = None,
     on_start: OnStart | None = None,
     on_step: OnStep | None = None,
     use_cache: bool = True,
@@ -40,18 +42,18 @@ def resume_run(
         IntegrityError: if model, data, software or a recorded step are not what they were.
     """
     with sole_writer(folder):
-        manifest = folder.read()
-        check_settings(manifest, given or {})
-        if manifest["status"] == "finished":
+        run = folder.read()
+        check_settings(run, given or {})
+        if run.status == "finished":
             raise UsageError(
                 f"run {folder.run_id} is finished", mend=f"show it with: backtest report {folder.run_id}"
             )
-        check_software(manifest)
-        prepared = prepare_recorded(folder, manifest, _same_model(manifest))
+        check_software(run)
+        prepared = prepare_recorded(folder, run, _same_model(run))
         # A journal that was never begun, or lost its last transaction, has fewer steps and is whole.
-        Journal(folder.journal, run_id=manifest["run_id"]).close()
-        recorded = recorded_steps(folder, manifest)
-        resumed = [*manifest.get("resumed_at", ()), iso(clock())]
+        Journal(folder.journal, run_id=run.run_id).close()
+        recorded = recorded_steps(folder, run)
+        resumed = [*run.resumed_at, iso(clock())]
         folder.update(status="running", reason=None, resumed_at=resumed)
         # The store is made again with the steps; what a kill left of it may be half a flush.
         shutil.rmtree(folder.memory, ignore_errors=True)
@@ -67,7 +69,7 @@ def resume_run(
     return folder
 
 
-def check_settings(manifest: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+def check_settings(run: RunRecord, given: Mapping[str, Json]) -> None:
     """That settings given beside ``--resume`` are those of the run.
 
     Raises:
@@ -75,36 +77,31 @@ def check_settings(manifest: Mapping[str, Any], given: Mapping[str, Any]) -> Non
     """
     from varve.backtests.config import RunConfig
 
-    then = manifest["config"]
-    settings = merged(then["settings"], given.get("settings", {}))
+    then = run.config.as_json()
+    own = given.get("settings", {})
+    settings = merged(run.config.settings, own if isinstance(own, Mapping) else {})
     now = RunConfig.build(**{**then, **given, "settings": settings}).model_dump(mode="json")
     differing = [f"{name} {then[name]!r}, now {now[name]!r}" for name in then if then[name] != now[name]]
     if differing:
         raise UsageError(
-            f"run {manifest['run_id']} has other settings: {'; '.join(differing)}",
+            f"run {run.run_id} has other settings: {'; '.join(differing)}",
             mend="resume it with --resume alone, or start a new run",
         )
 
 
-def _same_model(manifest: Mapping[str, Any]) -> Any:
+def _same_model(run: RunRecord) -> BaseChatModel | None:
     from varve.finllm.chat.open_model import deciding, model_identity, open_model
 
-    if manifest["model"] is None:
+    if run.model is None:
         return None
-    config = manifest["config"]
-    model = open_model(config["llm"], seed=manifest["seed"])
-    # Runs of older versions do not name these.
-    model = deciding(
-        model,
-        config.get("decide", "generate"),
-        config.get("abstain_below", 0),
-        config.get("abstain_as", "HOLD"),
-    )
-    then, now = manifest["model"], model_identity(model)
+    config = run.config
+    model = open_model(config.llm, seed=run.seed)
+    model = deciding(model, config.decide, config.abstain_below, config.abstain_as)
+    then, now = run.model.as_json(), model_identity(model)
     found = first_difference(then["settings"], now["settings"]) or first_difference(then, now)
     if found:
         raise IntegrityError(
-            f"run {manifest['run_id']} had another model: {found.path.lstrip('.')} "
+            f"run {run.run_id} had another model: {found.path.lstrip('.')} "
             f"{shown(found.then)}, now {shown(found.now)}",
             mend="serve the model that it began with, or start the run anew",
         )
@@ -119,11 +116,11 @@ def unfinished_run(config: RunConfig) -> RunFolder | None:
     for path in sorted(runs.glob(named), reverse=True):
         folder = RunFolder(path)
         try:
-            manifest = folder.read()
+            run = folder.read()
             with sole_writer(folder):
                 pass
         except VarveError:
             continue
-        if manifest["config_hash"] == config.identity() and manifest["status"] != "finished":
+        if run.config_hash == config.identity() and run.status != "finished":
             return folder
     return None

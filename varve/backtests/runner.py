@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from varve.backtests.config import RunConfig
 from varve.backtests.record.differences import JournalReplies, check_step
+from varve.backtests.record.digest import LATEST
 from varve.backtests.record.folder import RUN_SCHEMA_VERSION, RunFolder, create_run_folder, software
 from varve.backtests.record.inputs import write_inputs
 from varve.backtests.record.journal import Journal, JournaledStep
+from varve.backtests.record.run_record import KnowledgeEntry, RunRecord, WindowEntry
 from varve.backtests.record.step import StepRecord
 from varve.backtests.record.trials import TrialRegistry, note_result
 from varve.backtests.record.writer_lock import sole_writer
@@ -21,7 +23,7 @@ from varve.backtests.simulate.steps import cached_replies, steps_of
 from varve.clock import Clock, iso, wall_clock
 from varve.errors import VarveError
 from varve.market.data import instrument_json
-from varve.types import Trace
+from varve.types import JsonObject, Trace
 
 if TYPE_CHECKING:
     from varve.finllm.chat.reply_source import ReplySource
@@ -55,10 +57,10 @@ def run_backtest(
     registry.check()
     folder = create_run_folder(config, clock())
     with sole_writer(folder):
-        manifest = _manifest(prepared, folder, clock, bundle=bundle)
-        folder.write({**manifest, "trial": registry.begin(manifest)})
+        run = begun_record(prepared, folder, clock, bundle=bundle)
+        folder.write(run.changed(trial=registry.begin(run).as_json()))
         if prepared.search is not None:
-            registry.add(trials_of_search(manifest))
+            registry.add(trials_of_search(run))
         if bundle:
             write_inputs(folder.inputs, prepared.data)
         if prepared.snapshot is not None:
@@ -96,7 +98,7 @@ def complete(
         reason = str(error) or "interrupted"
         folder.update(status="stopped", reason=reason, finished_at=iso(clock()))
         raise
-    note_result(folder, metrics, clock=clock)
+    note_result(folder, metrics.agent.sharpe, clock=clock)
 
 
 def _simulate_into_journal(
@@ -107,7 +109,7 @@ def _simulate_into_journal(
     on_step: OnStep | None,
 ) -> None:
     # A copied folder may have another name than its run.
-    run_id = folder.read()["run_id"]
+    run_id = folder.read().run_id
     journal = Journal(folder.journal, run_id=run_id)
     steps = steps_of(
         prepared,
@@ -129,27 +131,32 @@ def _simulate_into_journal(
         journal.close()
 
 
-def knowledge_entry(prepared: Prepared) -> dict[str, Any] | None:
-    """What ``run.json`` says of how much of the window the model may have read about; None without one."""
+def knowledge_entry(prepared: Prepared) -> KnowledgeEntry | None:
+    """Return what ``run.json`` says of how much of the window the model may have read; None without one."""
     from varve.finllm.chat.model_cards import knowledge_of
 
     if prepared.model is None:
         return None
     bars, window = prepared.data.bars, prepared.window
-    return knowledge_of(
+    known = knowledge_of(
         prepared.config.llm,
         bars.session(window.first),
         bars.session(window.last),
         synthetic=prepared.data.provenance.synthetic,
     )
+    return KnowledgeEntry(**known)
 
 
-def _manifest(prepared: Prepared, folder: RunFolder, clock: Clock, *, bundle: bool) -> dict[str, Any]:
+def begun_record(prepared: Prepared, folder: RunFolder, clock: Clock, *, bundle: bool) -> RunRecord:
+    """Return the record of a run that begins now."""
     from varve.finllm.chat.open_model import model_identity
 
-    data, window = prepared.data, prepared.window
-    return {
+    config, data, window = prepared.config, prepared.data, prepared.window
+    memory = memory_entry(prepared.snapshot, data, window)
+    knowledge = knowledge_entry(prepared)
+    entries: JsonObject = {
         "schema_version": RUN_SCHEMA_VERSION,
+        "digest_version": LATEST,
         "run_id": folder.run_id,
         "status": "running",
         "reason": None,
@@ -157,26 +164,33 @@ def _manifest(prepared: Prepared, folder: RunFolder, clock: Clock, *, bundle: bo
         "finished_at": None,
         "data_label": prepared.label,
         "synthetic": data.provenance.synthetic,
-        "config": prepared.config.model_dump(mode="json"),
-        "config_hash": prepared.config.identity(),
+        "config": config.model_dump(mode="json"),
+        "config_hash": config.identity(),
         "agent_settings": prepared.trader_config.model_dump(mode="json"),
-        "tuning": None if prepared.search is None else prepared.search.json(),
+        "tuning": None if prepared.search is None else prepared.search.entry.as_json(),
         "costs": prepared.costs.model_dump(mode="json"),
         "fill_rule": prepared.fill_rule,
         "instrument": instrument_json(data.instrument),
         "provenance": asdict(data.provenance),
         "data_hash": data.content_hash,
         "bundle": bundle,
-        "window": {
-            "warmup_start": iso(data.bars.session(window.warmup_first)),
-            "start": iso(data.bars.session(window.first)),
-            "end": iso(data.bars.session(window.last)),
-            "warmup_sessions": window.first - window.warmup_first,
-            "sessions": window.last - window.first + 1,
-        },
+        "window": window_entry(prepared).as_json(),
         "model": None if prepared.model is None else model_identity(prepared.model),
-        "knowledge": knowledge_entry(prepared),
-        "memory": memory_entry(prepared.snapshot, data, window),
-        "seed": prepared.config.seed,
-        "software": software(),
+        "knowledge": None if knowledge is None else knowledge.as_json(),
+        "memory": None if memory is None else memory.as_json(),
+        "seed": config.seed,
+        "software": software().as_json(),
     }
+    return RunRecord.model_validate(entries)
+
+
+def window_entry(prepared: Prepared) -> WindowEntry:
+    """Return what ``run.json`` says of the window."""
+    bars, window = prepared.data.bars, prepared.window
+    return WindowEntry(
+        warmup_start=iso(bars.session(window.warmup_first)),
+        start=iso(bars.session(window.first)),
+        end=iso(bars.session(window.last)),
+        warmup_sessions=window.first - window.warmup_first,
+        sessions=window.last - window.first + 1,
+    )

@@ -124,15 +124,14 @@ def _keys_of(run: str) -> list[str]:
     from varve.finllm.chat.reply_source import Asked
 
     folder = find_run(run)
-    manifest = folder.read()
-    if manifest["model"] is None:
+    recorded = folder.read()
+    if recorded.model is None:
         raise UsageError(f"run {folder.run_id} asked no language model")
-    journal = Journal(folder.journal, run_id=manifest["run_id"], read_only=True)
+    journal = Journal(folder.journal, run_id=recorded.run_id, read_only=True)
     try:
         calls = list(journal.rows("model_calls"))
     finally:
         journal.close()
     return [
-        reply_key(manifest["model"], Asked(c["stage"], c["attempt"], tuple(c["messages"]), tuple(c["tools"])))
-        for c in calls
+        reply_key(recorded.model.as_json(), Asked(c.stage, c.attempt, c.messages, c.tools)) for c in calls
     ]

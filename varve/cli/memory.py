@@ -80,11 +80,11 @@ def _embedder(folder: RunFolder, name: str) -> Embedder:
     from varve.memory.embed.base import get_embedder
 
     manifest = folder.read()
-    plain = get_embedder(manifest["config"]["embedder"])
+    plain = get_embedder(manifest.config.embedder)
     if not folder.memory.is_dir():
         return plain
     try:
-        return with_stored(plain, folder.memory, manifest["run_id"], name)
+        return with_stored(plain, folder.memory, manifest.run_id, name)
     except (StorageError, IntegrityError, UsageError) as error:
         print(f"note: {error.message}; texts are embedded again\n  → {error.mend}", file=sys.stderr)
         return plain
@@ -92,8 +92,8 @@ def _embedder(folder: RunFolder, name: str) -> Embedder:
 
 def _print_heading(console: Console, folder: RunFolder, told: Sequence[Told], name: str, live: int) -> None:
     manifest = folder.read()
-    style = "bold yellow" if manifest["synthetic"] else "bold"
-    console.print(manifest["data_label"], style=style)
+    style = "bold yellow" if manifest.synthetic else "bold"
+    console.print(manifest.data_label, style=style)
     what = f"memory {name} of run" if name else "memory of run"
     console.print(
         f"{what} {folder.run_id} after session {told[-1].session} "
@@ -151,7 +151,7 @@ def memory_timeline(run: RunName) -> None:
     folder = find_run(run)
     told = told_of_run(folder)
     console, manifest = Console(highlight=False), folder.read()
-    console.print(manifest["data_label"], style="bold yellow" if manifest["synthetic"] else "bold")
+    console.print(manifest.data_label, style="bold yellow" if manifest.synthetic else "bold")
     for name in names(told):
         console.print(f"memory {name} of run {folder.run_id}")
         days = timeline(told, name)
@@ -160,7 +160,7 @@ def memory_timeline(run: RunName) -> None:
         if unjudged:
             of = sum(day.stored for day in days)
             console.print(f"{unjudged:,} of {of:,} memories got the constant importance: no usable reply")
-    for name, image in draw_timelines(told, synthetic=bool(manifest["synthetic"])).items():
+    for name, image in draw_timelines(told, synthetic=manifest.synthetic).items():
         file = folder.path / f"{name}.png"
         try:
             file.write_bytes(image)
@@ -250,12 +250,12 @@ def memory_export(
     told = until(told_of_run(folder), day_of(at))
     manifest = folder.read()
     source = {
-        "run_id": manifest["run_id"],
-        "ticker": manifest["config"]["ticker"],
-        "embedder": manifest["config"]["embedder"],
-        "data": manifest["data_label"],
+        "run_id": manifest.run_id,
+        "ticker": manifest.config.ticker,
+        "embedder": manifest.config.embedder,
+        "data": manifest.data_label,
     }
-    synthetic = manifest["synthetic"] or bool((manifest.get("memory") or {}).get("synthetic"))
+    synthetic = manifest.synthetic or (manifest.memory is not None and manifest.memory.synthetic)
     memories = [remembered(folder, told, name) for name in names(told)]
     images = [memory.image() for memory in memories]
     embedder = memories[0].embedder

@@ -78,7 +78,7 @@ def _stopped_run(
     from varve.backtests.resume import resume_run
 
     folder = find_run(name)
-    given = values_for(agent=folder.read()["config"]["agent"])
+    given = values_for(agent=folder.read().config.agent)
     return partial(resume_run, folder, given=given, use_cache=use_cache)
 
 

@@ -26,7 +26,7 @@ from varve.errors import IntegrityError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from varve.backtests.integrity.audit import Check
+    from varve.backtests.record.cards import Check
     from varve.backtests.studies.ablation import Ablation, Compared
     from varve.backtests.studies.compare.comparison import Comparison
     from varve.backtests.studies.rescore.rescore import Rescored
@@ -98,7 +98,7 @@ def rescore(
     from varve.backtests.record.folder import find_run
     from varve.backtests.studies.rescore import rescore as scoring
     from varve.backtests.studies.rescore.page import PAGE_FILE, write_rescored
-    from varve.backtests.studies.rescore.sentences import as_json
+    from varve.backtests.studies.rescore.sentences import rescore_card
 
     folder = find_run(run)
     rescored = scoring.rescore(folder, rules or scoring.RULES)
@@ -107,7 +107,7 @@ def rescore(
         # The run's report shows what lies beside it.
         derive(folder)
     if output_of(json_) is Output.JSON:
-        print(json.dumps(as_json(rescored), indent=2))
+        print(json.dumps(rescore_card(rescored).as_json(), indent=2))
     else:
         _print_rescored(rescored, page=str(folder.path / PAGE_FILE))
 
@@ -263,7 +263,7 @@ def audit(
     checks = audit_run(folder, seeds=seeds, on_check=show)
     derive(folder)
     if output is Output.JSON:
-        print(json.dumps([asdict(check) for check in checks], indent=2))
+        print(json.dumps([check.as_json() for check in checks], indent=2))
     else:
         console.print(f"report: {folder.report}", soft_wrap=True)
     failed = [check.name for check in checks if check.passed is False]

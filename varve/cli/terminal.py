@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -13,6 +12,8 @@ from rich.table import Table
 
 from varve.backtests.config import RunConfig
 from varve.backtests.record.folder import RunFolder
+from varve.backtests.record.run_record import RepliesEntry
+from varve.backtests.results.metrics_file import RunMetrics, read_metrics
 from varve.backtests.simulate.rule_search import tuning_sentence
 from varve.backtests.simulate.starting_memory import memory_sentences
 from varve.cli.cache import saved_usd
@@ -83,20 +84,20 @@ def print_result(folder: RunFolder, output: Output) -> None:
     if output is Output.QUIET:
         print(folder.report)
         return
-    metrics: dict[str, Any] = json.loads((folder.path / "metrics.json").read_text(encoding="utf-8"))
+    metrics = read_metrics(folder)
     if output is Output.JSON:
-        print(json.dumps(metrics, indent=2))
+        print(json.dumps(metrics.as_json(), indent=2))
         return
     _print_table(folder, metrics)
 
 
-def _print_table(folder: RunFolder, metrics: dict[str, Any]) -> None:
+def _print_table(folder: RunFolder, metrics: RunMetrics) -> None:
     from varve.backtests.report.metric_rows import table_rows
     from varve.backtests.results.trial_count import trials_sentence
 
     console = Console(highlight=False)
-    manifest = folder.read()
-    console.print(manifest["data_label"], style="bold yellow" if manifest["synthetic"] else "bold")
+    run = folder.read()
+    console.print(run.data_label, style="bold yellow" if run.synthetic else "bold")
     table = Table(show_edge=False, pad_edge=False, header_style="bold")
     # A narrow terminal shows the agent beside buy-and-hold; the report has every column.
     header, rows = table_rows(metrics, columns=None if console.width >= ALL_COLUMNS_WIDTH else 2)
@@ -106,28 +107,27 @@ def _print_table(folder: RunFolder, metrics: dict[str, Any]) -> None:
     for row in rows:
         table.add_row(*row)
     console.print(table)
-    console.print(metrics["sentence"], style="italic")
-    if tuned := tuning_sentence(manifest):
+    console.print(metrics.sentence, style="italic")
+    if tuned := tuning_sentence(run):
         console.print(tuned)
-    tried = trials_sentence(manifest.get("trials"))
+    tried = trials_sentence(run.trials)
     if tried:
         console.print(tried)
-    began_with, warnings = memory_sentences(manifest)
+    began_with, warnings = memory_sentences(run)
     if began_with:
         console.print(began_with)
-    stamp = knowledge_warning(manifest.get("knowledge"))
+    stamp = knowledge_warning(None if run.knowledge is None else run.knowledge.as_json())
     for warning in [*warnings, *([stamp] if stamp else [])]:
         console.print(warning, style="bold red")
-    replies = manifest.get("replies") or {"cached": 0}
-    if replies["cached"]:
-        console.print(_cached_line(replies))
+    if run.replies is not None and run.replies.cached:
+        console.print(_cached_line(run.replies))
     console.print(f"report: {folder.report}", soft_wrap=True)
 
 
-def _cached_line(replies: Mapping[str, int]) -> str:
-    tokens = replies["cached_input_tokens"] + replies["cached_output_tokens"]
-    line = f"{replies['cached']:,} of {replies['calls']:,} replies from the cache: {tokens:,} tokens saved"
-    money = saved_usd(replies["cached_input_tokens"], replies["cached_output_tokens"])
+def _cached_line(replies: RepliesEntry) -> str:
+    tokens = replies.cached_input_tokens + replies.cached_output_tokens
+    line = f"{replies.cached:,} of {replies.calls:,} replies from the cache: {tokens:,} tokens saved"
+    money = saved_usd(replies.cached_input_tokens, replies.cached_output_tokens)
     return line if money is None else f"{line}, {money:,.2f} USD"
 
 

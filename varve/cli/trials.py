@@ -11,7 +11,7 @@ import typer
 from varve.errors import BadFileError
 
 if TYPE_CHECKING:
-    from varve.backtests.record.trials import Trial
+    from varve.backtests.record.trial_lines import Trial
 
 trials_app = typer.Typer(
     help="Every run ever started here, failed and deleted ones too.", no_args_is_help=True
@@ -88,7 +88,7 @@ def _state(trial: Trial) -> str:
     if trial.finished:
         return "finished"
     try:
-        return str(folder.read()["status"])
+        return str(folder.read().status)
     except BadFileError:
         return "damaged"
 

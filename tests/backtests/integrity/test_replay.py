@@ -52,7 +52,7 @@ def edit(folder, table, column, change_it, where):
 def test_a_run_replays_to_its_digest_on_another_machine(copy, varve_home):
     before = {path: path.read_bytes() for path in copy.path.rglob("*") if path.is_file()}
     replayed = replay_run(copy)
-    assert replayed.digest == copy.read()["run_digest"]
+    assert replayed.digest == copy.read().run_digest
     assert replayed.steps == 7 + 17
     assert {path: path.read_bytes() for path in copy.path.rglob("*") if path.is_file()} == before
     assert list(varve_home.iterdir()) == []
@@ -156,7 +156,7 @@ def test_a_replay_needs_neither_torch_nor_chromadb(finished):
         [sys.executable, "-c", script, str(finished.path)], capture_output=True, text=True, env=os.environ
     )
     assert done.returncode == 0, done.stderr
-    assert finished.read()["run_digest"] in done.stdout
+    assert finished.read().run_digest in done.stdout
 
 
 def test_the_first_difference_in_order():

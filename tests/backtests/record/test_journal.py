@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from varve.backtests.record.digest import digest_1
 from varve.backtests.record.journal import SCHEMA_VERSION, Journal
 from varve.backtests.record.step import StepRecord
 from varve.errors import IntegrityError, StorageError
@@ -62,33 +63,33 @@ def written(folder, *records, run_id="r"):
 def test_a_step_reads_back_as_it_was_written(tmp_path):
     journal = written(tmp_path, a_step())
     (row,) = journal.rows("steps")
-    assert row["decision"]["orders"] == [["TSLA", "BUY"]]
-    assert row["fills"][0]["price"] == 100.1
-    assert row["portfolio"]["positions"] == {"TSLA": 3.0}
+    assert row.decision.orders == (("TSLA", "BUY"),)
+    assert row.fills[0].price == 100.1
+    assert row.portfolio.positions == {"TSLA": 3.0}
     (call,) = journal.rows("model_calls")
-    assert call["messages"] == [{"role": "user", "content": "é"}]
+    assert call.messages == ({"role": "user", "content": "é"},)
     (event,) = journal.rows("memory_events")
-    assert (event["kind"], event["at"], event["data"]) == ("added", "2023-01-04T14:00:00Z", {"text": "x"})
+    assert (event.kind, event.at, event.data) == ("added", "2023-01-04T14:00:00Z", {"text": "x"})
 
 
 def test_digest_ignores_timings_and_run_names_but_nothing_else(tmp_path):
     for name in ("a", "b", "c", "d"):
         (tmp_path / name).mkdir()
-    plain = written(tmp_path / "a", a_step()).digest([])
-    assert written(tmp_path / "b", a_step(seconds=9.0), run_id="other").digest([]) == plain
+    plain = digest_1(written(tmp_path / "a", a_step()), [])
+    assert digest_1(written(tmp_path / "b", a_step(seconds=9.0), run_id="other"), []) == plain
     failed = replace(a_step(), decision=Decision(failure=Failure(FailureReason.EMPTY_REPLY, "nothing")))
-    assert written(tmp_path / "c", failed).digest([]) != plain
+    assert digest_1(written(tmp_path / "c", failed), []) != plain
     moved = replace(a_step(), memory_events=())
-    assert written(tmp_path / "d", moved).digest([]) != plain
+    assert digest_1(written(tmp_path / "d", moved), []) != plain
 
 
 def test_digest_holds_the_derived_files(tmp_path):
     journal = written(tmp_path, a_step())
     file = tmp_path / "equity.csv"
     file.write_text("1")
-    before = journal.digest([file])
+    before = digest_1(journal, [file])
     file.write_text("2")
-    assert journal.digest([file]) != before
+    assert digest_1(journal, [file]) != before
 
 
 def test_a_step_that_cannot_be_written_leaves_nothing_of_itself(tmp_path):
@@ -97,10 +98,10 @@ def test_a_step_that_cannot_be_written_leaves_nothing_of_itself(tmp_path):
     broken = replace(twice, model_calls=(replace(a_step().model_calls[0], stage=None),))  # NOT NULL refuses
     with pytest.raises(StorageError, match="step 1 of 2023-01-03"):
         journal.append(broken)
-    assert [row["step"] for row in journal.rows("steps")] == [0]
+    assert [row.step for row in journal.rows("steps")] == [0]
     assert len(list(journal.rows("memory_events"))) == 1
     journal.append(twice)
-    assert [row["step"] for row in journal.rows("steps")] == [0, 1]
+    assert [row.step for row in journal.rows("steps")] == [0, 1]
 
 
 def test_a_newer_schema_is_refused(tmp_path):
@@ -132,4 +133,4 @@ import time; time.sleep(60)
     child.send_signal(signal.SIGKILL)
     child.wait()
     journal = Journal(tmp_path / "journal.db", run_id="r")
-    assert [row["step"] for row in journal.rows("steps")] == list(range(steps))
+    assert [row.step for row in journal.rows("steps")] == list(range(steps))

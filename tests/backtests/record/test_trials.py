@@ -12,7 +12,9 @@ import pytest
 from varve.backtests.config import RunConfig
 from varve.backtests.record import hash_chain as chained
 from varve.backtests.record.folder import RunFolder
-from varve.backtests.record.trials import Trial, TrialRegistry, registry_beside, trial_of_run
+from varve.backtests.record.run_record import RunRecord, TrialsFound, TrialsProblem
+from varve.backtests.record.trial_lines import Trial, trial_of_run
+from varve.backtests.record.trials import TrialRegistry, registry_beside
 from varve.backtests.results.trial_count import count_trials, trials_sentence
 from varve.backtests.runner import run_backtest
 from varve.errors import IntegrityError, StorageError
@@ -23,14 +25,16 @@ WINDOW = {"start": "2023-03-01", "end": "2023-04-14", "data": "sample"}
 def manifest(
     run_id="r1", *, ticker="TSLA", start="2023-01-03", end="2023-06-30", seed=0, synthetic=True, **set_
 ):
-    """What of ``run.json`` the registry reads."""
+    """A run record; the registry reads settings and window of it."""
     config = {"agent": "finmem", "ticker": ticker, "world": "default", "world_seed": 0, "seed": seed,
               "costs": "retail", "settings": {}, **set_}  # fmt: skip
-    return {
+    return RunRecord.model_validate({
         "run_id": run_id, "started_at": "2026-01-05T12:00:00Z", "synthetic": synthetic, "config": config,
-        "agent_settings": config["settings"], "window": {"start": start, "end": end}, "status": "finished",
-        "schema_version": 1, "instrument": {"calendar": "XNYS"},
-    }  # fmt: skip
+        "agent_settings": config["settings"], "status": "finished", "data_label": "", "data_hash": "",
+        "window": {"warmup_start": start, "start": start, "end": end, "warmup_sessions": 0, "sessions": 9},
+        "instrument": {"symbol": ticker, "calendar": "XNYS", "currency": "USD", "lot_size": 1.0},
+        "schema_version": 1, "fill_rule": "next_open",
+    })  # fmt: skip
 
 
 def fixed_clock():
@@ -47,7 +51,7 @@ def started(registry, run_id, **changes):
     entry = manifest(run_id, **changes)
     folder = RunFolder(registry.path.parent / "runs" / run_id)
     folder.path.mkdir(parents=True)
-    folder.write({**entry, "trial": registry.begin(entry)})
+    folder.write(entry.changed(trial=registry.begin(entry).as_json()))
     return folder
 
 
@@ -206,7 +210,8 @@ def test_a_home_that_cannot_be_written_stops_before_anything_is_made(tmp_path, m
 def test_many_processes_enter_at_once_and_every_entry_is_kept(varve_home):
     script = (
         "import sys\n"
-        "from varve.backtests.record.trials import Trial, TrialRegistry\n"
+        "from varve.backtests.record.trial_lines import Trial\n"
+        "from varve.backtests.record.trials import TrialRegistry\n"
         "print('ready', flush=True)\nsys.stdin.readline()\n"
         "for i in range(15):\n"
         "    name = f'{sys.argv[1]}.{i}'\n"
@@ -276,10 +281,10 @@ def test_a_run_is_entered_when_it_starts_and_its_report_says_how_many_were_tried
         )
     shutil.rmtree(next(p for p in (varve_home / "runs").iterdir() if p != first.path))
     again = run()
-    assert again.read()["run_digest"] == first.read()["run_digest"]
-    found = again.read()["trials"]
-    assert (found["settings"], found["trials"], found["complete"]) == (2, 3, True)
-    assert found["deflated_sharpe"] < found["probabilistic_sharpe"]
+    assert again.read().run_digest == first.read().run_digest
+    found = again.read().trials
+    assert (found.settings, found.trials, found.complete) == (2, 3, True)
+    assert found.deflated_sharpe < found.probabilistic_sharpe
     assert "2 settings in 3 trials" in again.report.read_text()
     states = [(trial.finished, trial.sharpe is not None) for trial in TrialRegistry().trials()]
     assert states == [(True, True), (False, False), (True, True)]
@@ -311,13 +316,17 @@ def test_the_command_lists_and_mends(backtest, varve_home):
 
 def test_the_sentence_says_what_is_known():
     assert trials_sentence(None) == ""
-    assert trials_sentence({"problem": "damaged"}).startswith("Without a deflated Sharpe ratio: damaged")
-    found = {"ticker": "TSLA", "settings": 3, "trials": 5, "complete": False, "deflated_sharpe": 0.4,
-             "probabilistic_sharpe": 0.8, "minimum_track_record_sessions": None}  # fmt: skip
+    told = trials_sentence(TrialsProblem(problem="damaged"))
+    assert told.startswith("Without a deflated Sharpe ratio: damaged")
+    found = TrialsFound(
+        ticker="TSLA", settings=3, trials=5, complete=False, known_sharpes=3, luck_sharpe_per_session=0.1,
+        deflated_sharpe=0.4, probabilistic_sharpe=0.8, minimum_track_record_sessions=None,
+    )  # fmt: skip
     text = trials_sentence(found)
     assert "at least 3 settings in 5 trials" in text
     assert "0.80; above the best that luck finds in 3: 0.40" in text
-    assert trials_sentence({**found, "deflated_sharpe": None}).endswith("no Sharpe ratio to deflate.")
+    without = found.model_copy(update={"deflated_sharpe": None})
+    assert trials_sentence(without).endswith("no Sharpe ratio to deflate.")
 
 
 def test_a_registry_that_cannot_be_used_is_told_in_the_report(varve_home):
@@ -326,5 +335,5 @@ def test_a_registry_that_cannot_be_used_is_told_in_the_report(varve_home):
     folder = run()
     (varve_home / "trials.jsonl").write_text("noise")
     derive(folder)
-    assert "trial registry" in folder.read()["trials"]["problem"]
+    assert "trial registry" in folder.read().trials.problem
     assert "Without a deflated Sharpe ratio" in folder.report.read_text()

@@ -11,6 +11,7 @@ from tests.support.helpers import prepared
 from varve.backtests.config import RunConfig
 from varve.backtests.derive import derive
 from varve.backtests.record.journal import Journal
+from varve.backtests.record.rows import CallRow, StepRow
 from varve.backtests.report.day_charts import SESSIONS, DayCharts
 from varve.backtests.report.day_stages import MAX_PICTURED_DAYS, pictures, stage_table, stages_of_day
 from varve.backtests.results.track import track_of_records
@@ -40,12 +41,12 @@ def test_a_day_sees_the_sessions_up_to_it_and_none_after(bought):
     last = len(track.sessions) - 1
     for i in (0, 7, last):
         day = charts.of(track.sessions[i])
-        for window in (*day["kline"], *day["trading"]):
+        for window in (*day.kline, *day.trading):
             x, _, width, _ = numbers(window.box)
             # Bar k lies around x = k; those drawn begin 59 sessions before the first of the test.
             assert x + width == pytest.approx(SESSIONS - 1 + i + 0.5)
             assert width == SESSIONS
-        assert day["span"][1] == f"{track.sessions[i]} (today)"
+        assert day.span[1] == f"{track.sessions[i]} (today)"
     assert charts.of(date(2019, 1, 2)) is None
 
 
@@ -63,18 +64,18 @@ def test_what_a_day_shows_hangs_on_nothing_after_it(bought):
     one, two = DayCharts(run.data, track), DayCharts(other, changed)
     for session in track.sessions[: cut + 1]:
         first, second = one.of(session), two.of(session)
-        assert first["kline_note"] == second["kline_note"]
-        assert first["trading_note"] == second["trading_note"]
-        assert [w.top for w in first["kline"]] == [w.top for w in second["kline"]]
+        assert first.kline_note == second.kline_note
+        assert first.trading_note == second.trading_note
+        assert [w.top for w in first.kline] == [w.top for w in second.kline]
     later = track.sessions[cut + 2]
-    assert one.of(later)["kline_note"] != two.of(later)["kline_note"]
+    assert one.of(later).kline_note != two.of(later).kline_note
 
 
 def test_prices_are_told_on_the_basis_of_the_day(bought):
     run, track = bought
     charts = DayCharts(run.data, track)
     for session, close in zip(track.sessions, track.close, strict=True):
-        assert charts.of(session)["kline_note"].startswith(f"close {close:,.2f}")
+        assert charts.of(session).kline_note.startswith(f"close {close:,.2f}")
     assert max(track.close) > 2 * min(track.close)  # the split is in the window
 
 
@@ -96,7 +97,7 @@ def test_closes_alone_make_a_line(bought):
     drawn = dict(charts.drawings())
     assert "volume" not in drawn
     assert "h.7" not in drawn["kline"]
-    assert len(charts.of(track.sessions[3])["kline"]) == 1
+    assert len(charts.of(track.sessions[3]).kline) == 1
 
 
 def call(
@@ -105,22 +106,28 @@ def call(
     """A row of model calls as the journal gives it; ``said`` is a list of (tool, arguments)."""
     content = [{"type": "text", "text": "x"}]
     content += [{"type": "image", "mime_type": "image/png", "sha256": image_name(i)} for i in images]
-    return {
-        "phase": phase, "step": step, "decision_at": f"2023-01-{step + 1:02d}", "instrument": "A",
-        "stage": stage,
+    return CallRow.model_validate({
+        "run_id": "r", "phase": phase, "step": step, "decision_at": f"2023-01-{step + 1:02d}",
+        "instrument": "A", "stage": stage, "ordinal": 0, "cut_items": 0, "seconds": 0.0,
         "messages": [{"role": "system", "content": "rules"}, {"role": "user", "content": content}],
         "tools": [{"function": {"name": name}} for name in tools], "attempt": attempt, "cached": cached,
         "reply": {"content": "", "finish_reason": finish,
                   "tool_calls": [{"name": name, "args": args} for name, args in said or []]},
         "usage": {"input_tokens": 100, "output_tokens": 10, "calls": 1},
-    }  # fmt: skip
+    })  # fmt: skip
 
 
 def step(number, stages=(), orders=(), phase="trade"):
-    return {
-        "phase": phase, "step": number, "decision_at": f"2023-01-{number + 1:02d}", "instrument": "A",
-        "orders": list(orders), "decision": {"stages": list(stages)} if stages else {},
+    decision = {
+        "orders": [], "confidence": None, "rationale": "", "cited_memories": [], "tool_calls": [],
+        "usage": {"input_tokens": 0, "output_tokens": 0, "calls": 0}, "failure": None, "stages": list(stages),
     }  # fmt: skip
+    return StepRow.model_validate({
+        "run_id": "r", "phase": phase, "step": number, "decision_at": f"2023-01-{number + 1:02d}",
+        "instrument": "A", "orders": list(orders), "decision": decision, "session": "2023-01-01",
+        "fill_session": None, "observation_hash": "", "failure": None, "fills": [], "outcomes": [],
+        "portfolio": {"currency": "USD", "cash": 1.0, "equity": 1.0, "positions": {}}, "seconds": 0.0,
+    })  # fmt: skip
 
 
 def note(stage, state="done", detail="", shown=""):
@@ -139,17 +146,17 @@ def test_a_stage_tells_what_it_said_asked_and_cost():
         call(0, "decide", said=[], tools=tools, attempt=1, finish="image_refused"),
     ]  # fmt: skip
     news, low, decide = stages_of_day(row, calls, {image_name(b"png"): b"png"})
-    assert (news["state"], news["detail"], news["facts"], news["reply"]) == ("skipped", "no news", "", [])
-    assert low["facts"] == "chart as image · 1 call · 100 + 10 tokens"
-    assert low["reply"] == [("summary", "It fell."), ("points", "a, b")]
-    assert low["images"] == ["cG5n"]
-    assert decide["state"] == "failed"
-    assert decide["facts"] == "3 calls · 300 + 30 tokens · image refused 1×"
-    assert decide["unused"] == ["zscore"]
+    assert (news.state, news.detail, news.facts, news.reply) == ("skipped", "no news", "", [])
+    assert low.facts == "chart as image · 1 call · 100 + 10 tokens"
+    assert low.reply == [("summary", "It fell."), ("points", "a, b")]
+    assert low.images == ["cG5n"]
+    assert decide.state == "failed"
+    assert decide.facts == "3 calls · 300 + 30 tokens · image refused 1×"
+    assert decide.unused == ["zscore"]
     # The form of the reply is no tool, also where it was never filled in.
-    assert stages_of_day(row, calls[:2], {})[2]["unused"] == ["zscore"]
+    assert stages_of_day(row, calls[:2], {})[2].unused == ["zscore"]
     decide = stages_of_day(row, calls[:3], {})[2]
-    assert decide["reply"] == [("reasoning", "Up.")]
+    assert decide.reply == [("reasoning", "Up.")]
 
 
 def test_tokens_of_the_run_by_stage_sum_up():
@@ -201,7 +208,7 @@ def test_the_page_of_a_run_has_every_day_with_charts_and_stages(varve_home):
     folder = run_backtest(config)
     page = folder.report.read_text(encoding="utf-8")
     journal = Journal(folder.journal, run_id=folder.run_id, read_only=True)
-    days = [row["session"] for row in journal.rows("steps", "trade")]
+    days = [row.session for row in journal.rows("steps", "trade")]
     journal.close()
     assert page.count('<use href="#kline"/>') == len(days)
     assert page.count('<symbol id="kline"') == 1

@@ -9,10 +9,11 @@ import pytest
 from varve.backtests.config import RunConfig
 from varve.backtests.integrity.replay import replay_run
 from varve.backtests.record.folder import RunFolder, find_run
-from varve.backtests.record.trials import TrialRegistry, trial_of_run
+from varve.backtests.record.trial_lines import trial_of_run
+from varve.backtests.record.trials import TrialRegistry
 from varve.backtests.resume import resume_run
 from varve.backtests.runner import run_backtest
-from varve.backtests.simulate import prepare as prepare_module
+from varve.backtests.simulate import prepare as preparing
 from varve.backtests.simulate.prepare import prepare
 from varve.errors import IntegrityError
 from varve.market.perturb import scramble_after
@@ -57,27 +58,27 @@ def finished(home):
 
 def test_the_record_tells_the_search(finished):
     manifest = finished.read()
-    kept = manifest["tuning"]
-    assert (kept["start"], kept["end"]) == ("2022-09-01", "2023-02-28")
-    assert manifest["window"]["start"] == "2023-03-01"
-    assert manifest["window"]["warmup_sessions"] == 0
-    assert manifest["agent_settings"] == kept["best"]
-    assert kept["best"]["signal"] == kept["base"]["signal"] == 7
-    best = max(kept["trials"], key=lambda trial: trial["score"] or -9)
-    assert {**kept["base"], **best["params"]} == kept["best"]
-    assert kept["best"] != kept["base"]
+    kept = manifest.tuning
+    assert (kept.start, kept.end) == ("2022-09-01", "2023-02-28")
+    assert manifest.window.start == "2023-03-01"
+    assert manifest.window.warmup_sessions == 0
+    assert manifest.agent_settings == kept.best
+    assert kept.best["signal"] == kept.base["signal"] == 7
+    best = max(kept.trials, key=lambda trial: trial.score or -9)
+    assert {**kept.base, **best.params} == kept.best
+    assert kept.best != kept.base
     page = finished.report.read_text()
     assert "Settings chosen on the warm-up from 2022-09-01 to 2023-02-28 alone" in page
 
 
 def test_every_trial_is_in_the_registry(finished, home):
     trials = TrialRegistry(home).trials()
-    kept = finished.read()["tuning"]["trials"]
+    kept = finished.read().tuning.trials
     searched = [trial for trial in trials if trial.origin == "search"]
     assert len(searched) == len(kept) == 20
     assert len({trial.settings for trial in searched}) == 20
     assert {(trial.start, trial.end) for trial in searched} == {("2022-09-01", "2023-02-28")}
-    assert searched[3].sharpe == pytest.approx(kept[3]["score"] / 252**0.5)
+    assert searched[3].sharpe == pytest.approx(kept[3].score / 252**0.5)
     # What was chosen is the same settings as those tried, and as a run that was given them.
     chosen = trial_of_run(finished.read()).settings
     assert chosen in {trial.settings for trial in searched}
@@ -87,20 +88,20 @@ def test_replay_and_resume_take_the_chosen_settings(finished, tmp_path, monkeypa
     def never(*args):
         raise AssertionError("searched again")
 
-    monkeypatch.setattr(prepare_module, "search", never)
-    assert replay_run(finished).digest == finished.read()["run_digest"]
+    monkeypatch.setattr(preparing, "search", never)
+    assert replay_run(finished).digest == finished.read().run_digest
     shutil.copytree(finished.path, tmp_path / "copy")
     folder = RunFolder(tmp_path / "copy")
     folder.update(status="stopped", run_digest=None)
-    assert resume_run(folder, given={"tune": True}).read()["run_digest"] == finished.read()["run_digest"]
-    folder.update(agent_settings=folder.read()["tuning"]["base"])
+    assert resume_run(folder, given={"tune": True}).read().run_digest == finished.read().run_digest
+    folder.update(agent_settings=folder.read().tuning.base)
     with pytest.raises(IntegrityError, match="differs"):
         replay_run(folder)
 
 
 def test_a_run_that_was_given_them_trades_the_same(finished, home, monkeypatch):
     monkeypatch.setenv("VARVE_HOME", str(home))
-    settings = finished.read()["agent_settings"]
+    settings = finished.read().agent_settings
     plain = run_backtest(RunConfig.build(**{**GIVEN, "tune": False, "settings": settings}))
     # (Not the run digest: the metrics count the trials of their time.)
     for name in ("decisions.csv", "trades.csv", "equity.csv"):
@@ -131,5 +132,5 @@ def test_on_the_command_line(backtest):
     )  # fmt: skip
     assert code == 0, err
     assert "the best of" in " ".join(out.split())
-    assert find_run("latest").read()["agent_settings"]["window"] == 14
-    json.dumps(find_run("latest").read()["tuning"], allow_nan=False)
+    assert find_run("latest").read().agent_settings["window"] == 14
+    json.dumps(find_run("latest").read().tuning.as_json(), allow_nan=False)

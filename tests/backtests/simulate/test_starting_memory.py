@@ -60,24 +60,24 @@ def test_a_memory_goes_from_run_to_file_to_run(backtest, varve_home, warm, file)
     code, out, err = backtest(*command, "--memory", file)
     assert code == 0, err
     folder = find_run("latest")
-    manifest, entry = folder.read(), folder.read()["memory"]
-    assert manifest["config"]["memory"] == entry["snapshot"]
+    manifest, entry = folder.read(), folder.read().memory
+    assert manifest.config.memory == entry.snapshot
     (origin,) = (warm / "home" / "runs").iterdir()
-    assert (entry["source"]["run_id"], entry["from_the_future"]) == (origin.name, False)
-    sentence = f"It begins with memory {entry['snapshot'][:12]}"
+    assert (entry.source["run_id"], entry.from_the_future) == (origin.name, False)
+    sentence = f"It begins with memory {entry.snapshot[:12]}"
     assert sentence in out
     assert sentence in folder.report.read_text()
-    assert entry["snapshot"] in folder.report.read_text()
+    assert entry.snapshot in folder.report.read_text()
     assert "knows its future" not in out + folder.report.read_text()
     # what it had in the beginning is what the other run had in the end
     told = told_of_run(folder)
     imported = [e for e in told[0].events if e.kind == "imported"]
     before = remembered(RunFolder(origin), told_of_run(RunFolder(origin)), "finmem")
     assert [e.memory_id for e in imported] == before.ids()
-    assert len(imported) == sum(entry["memories"].values()) > 50
+    assert len(imported) == sum(entry.memories.values()) > 50
     assert remembered(folder, told, "finmem").sessions > before.sessions
     # the warm-up begins where the memory ends, not before
-    assert manifest["window"]["warmup_start"] == "2023-03-30"
+    assert manifest.window.warmup_start == "2023-03-30"
     code, out, _ = backtest("memory", "show", "latest", "--top", "1")
     assert code == 0
 
@@ -86,22 +86,22 @@ def test_the_run_is_another_one_than_without_the_memory(varve_home, kept):
     settings = {**NEXT, "warmup_start": "2023-03-31"}
     with_it = run_backtest(RunConfig.build(**settings, memory=kept)).read()
     without = run_backtest(RunConfig.build(**settings)).read()
-    assert with_it["run_digest"] != without["run_digest"]
-    assert with_it["config_hash"] != without["config_hash"]
-    assert without["memory"] is None
+    assert with_it.run_digest != without.run_digest
+    assert with_it.config_hash != without.config_hash
+    assert without.memory is None
 
 
 def test_it_replays_elsewhere_from_its_folder_alone(varve_home, kept, tmp_path, monkeypatch):
     folder = run_backtest(RunConfig.build(**NEXT, memory=kept))
     moved = RunFolder(shutil.move(folder.path, tmp_path / "moved"))
     monkeypatch.setenv("VARVE_HOME", str(tmp_path / "elsewhere"))
-    assert replay_run(moved).digest == moved.read()["run_digest"]
+    assert replay_run(moved).digest == moved.read().run_digest
     whole = moved.snapshot.read_bytes()
     moved.snapshot.write_bytes(whole[:-20])
     with pytest.raises(BadFileError, match=r"memory\.parquet cannot be read"):
         replay_run(moved)
     moved.snapshot.write_bytes(whole)
-    moved.update(memory={**moved.read()["memory"], "snapshot": "0" * 64})
+    moved.update(memory={**moved.read().memory.as_json(), "snapshot": "0" * 64})
     with pytest.raises(IntegrityError, match="is not what the run began with"):
         replay_run(moved)
 
@@ -109,7 +109,7 @@ def test_it_replays_elsewhere_from_its_folder_alone(varve_home, kept, tmp_path, 
 @pytest.mark.parametrize("bundle", [True, False])
 def test_it_is_resumed_with_the_memory_that_it_began_with(backtest, varve_home, kept, file, bundle):
     config = RunConfig.build(**NEXT, memory=kept)
-    digest = run_backtest(config).read()["run_digest"]
+    digest = run_backtest(config).read().run_digest
 
     def stop(record, done, total):
         if done == 7:
@@ -119,7 +119,7 @@ def test_it_is_resumed_with_the_memory_that_it_began_with(backtest, varve_home, 
         run_backtest(config, on_step=stop, bundle=bundle)
     folder = unfinished_run(config)
     shutil.rmtree(varve_home / "memories")
-    assert resume_run(folder).read()["run_digest"] == digest
+    assert resume_run(folder).read().run_digest == digest
     assert replay_run(folder).digest == digest
     code, _, err = backtest("run", "--resume", folder.run_id, "--memory", file)
     assert code == 2
@@ -157,12 +157,12 @@ def test_unless_told_to_and_then_run_json_table_report_and_audit_say_so(backtest
     )  # fmt: skip
     assert code == 0, err
     folder = find_run("latest")
-    assert folder.read()["memory"]["from_the_future"] is True
-    assert folder.read()["config"]["allow_future_memory"] is True
+    assert folder.read().memory.from_the_future is True
+    assert folder.read().config.allow_future_memory is True
     words = "began with a memory that knows its future, until 2023-03-31"
     assert words in " ".join(out.split())
     assert words in folder.report.read_text()
-    assert replay_run(folder).digest == folder.read()["run_digest"]
+    assert replay_run(folder).digest == folder.read().run_digest
     future = next(check for check in audit_run(folder, seeds=0) if check.name == "future")
     assert future.passed is False
     assert "knows what happened until 2023-03-31" in future.detail
@@ -222,7 +222,7 @@ def test_a_memory_in_a_settings_file_is_found_as_on_the_command_line(backtest, v
     settings = tmp_path / "run.toml"
     settings.write_text("".join(f"{k} = {json.dumps(v)}\n" for k, v in {**NEXT, "memory": str(file)}.items()))
     assert backtest("run", "--config", settings, "--quiet")[0] == 0
-    assert find_run("latest").read()["memory"]["snapshot"] == read_snapshot(file).id
+    assert find_run("latest").read().memory.snapshot == read_snapshot(file).id
 
 
 def test_settings_name_a_memory_by_its_whole_id(varve_home):

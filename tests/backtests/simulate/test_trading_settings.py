@@ -70,9 +70,9 @@ def test_a_run_uses_them_and_everything_after_it_too(varve_home):
     folder = run_backtest(config(sizer="fraction", settings=SET))
     plain = run_backtest(config(settings={"fast": 3, "slow": 10}))
     manifest = folder.read()
-    assert manifest["costs"]["commission_bps"] == 5
-    assert manifest["costs"]["half_spread_bps"] == 2.5
-    assert manifest["agent_settings"] == {"fast": 3, "slow": 10}
+    assert manifest.costs["commission_bps"] == 5
+    assert manifest.costs["half_spread_bps"] == 2.5
+    assert manifest.agent_settings == {"fast": 3, "slow": 10}
     quantity, price = float(traded(folder)[0][3]), float(traded(folder)[0][4])
     assert 0.09 < quantity * price / 100_000 <= 0.1
     # The baseline puts in everything, as it comes, and pays the run's costs.
@@ -81,7 +81,7 @@ def test_a_run_uses_them_and_everything_after_it_too(varve_home):
     assert held["metrics"]["exposure"] == held_plain["metrics"]["exposure"]
     assert held["metrics"]["total_return"] < held_plain["metrics"]["total_return"]
     assert "costs retail commission_bps=5 · sizer fraction fraction=0.1" in folder.report.read_text()
-    assert replay_run(folder).digest == manifest["run_digest"]
+    assert replay_run(folder).digest == manifest.run_digest
     assert trial_of_run(manifest).settings != trial_of_run(plain.read()).settings
     real, plainly = (rescore(f).column("varve") for f in (folder, plain))
     assert real.costs > plainly.costs > 0
@@ -96,12 +96,12 @@ def test_a_stopped_run_goes_on_with_them(varve_home):
             raise KeyboardInterrupt
 
     settings = config(sizer="fraction", settings=SET)
-    whole = run_backtest(settings).read()["run_digest"]
+    whole = run_backtest(settings).read().run_digest
     with pytest.raises(KeyboardInterrupt):
         run_backtest(settings, on_step=stop)
     stopped = unfinished_run(settings)
     given = {"settings": {"sizer": {"fraction": 0.1}}}
-    assert resume_run(stopped, given=given).read()["run_digest"] == whole
+    assert resume_run(stopped, given=given).read().run_digest == whole
 
 
 def test_a_search_pays_them(varve_home):

@@ -62,7 +62,7 @@ def test_a_run_by_other_rules_is_scored_by_realistic_ones(unit):
     rescored = rescore(unit)
     assert metrics_of(unit)[0]["metrics"]["commissions"] == 0
     column = rescored.column("varve")
-    assert (unit.read()["fill_rule"], rescored.fill_rule) == ("same_close", "next_open")
+    assert (unit.read().fill_rule, rescored.fill_rule) == ("same_close", "next_open")
     assert column.costs > 0
     assert -1 not in column.agent.position
     assert max(abs(w - 1) for w in column.agent.wealth) > 0.01  # not one share of 100,000
@@ -186,10 +186,10 @@ def test_rescoring_leaves_the_run_digest(default, tmp_path):
 
     shutil.copytree(default.path, tmp_path / "copy")
     folder = RunFolder(tmp_path / "copy")
-    before = folder.read()["run_digest"]
+    before = folder.read().run_digest
     write_rescored(folder, rescore(folder))
     derive(folder)
-    assert folder.read()["run_digest"] == before
+    assert folder.read().run_digest == before
     (folder.path / "rescore.json").write_text("{")
     with pytest.raises(BadFileError, match="backtest rescore"):
         derive(folder)

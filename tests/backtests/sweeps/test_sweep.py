@@ -183,6 +183,6 @@ def test_runs_that_were_stopped_go_on(tmp_path, varve_home):
         again = run_sweep(sweep, use_cache=False)
     assert [state.state for state in again] == ["finished", "finished"]
     served = again[0].folder.read()
-    assert served["resumed_at"]
-    assert served["window"]["end"] == str(date(2023, 3, 10))
+    assert served.resumed_at
+    assert served.window.end == str(date(2023, 3, 10))
     assert len(list((varve_home / "runs").iterdir())) == 2

@@ -16,6 +16,7 @@ from PIL import Image
 
 from tests.backtests.record.test_journal import a_step
 from varve.backtests.record.differences import CallDifferenceError, JournalReplies, check_step
+from varve.backtests.record.digest import digest_1
 from varve.backtests.record.journal import Journal
 from varve.config import canonical_json
 from varve.errors import IntegrityError, ModelError, SettingError
@@ -148,7 +149,7 @@ def test_the_journal_keeps_each_image_once_and_gives_it_back(tmp_path: Path) -> 
     with sqlite3.connect(tmp_path / "journal.db") as db:
         assert db.execute("SELECT count(*) FROM images").fetchone() == (1,)
     recorded = journal.steps()[0]
-    assert recorded.model_calls[0]["messages"][0]["content"][1]["sha256"] == name
+    assert recorded.model_calls[0].messages[0]["content"][1]["sha256"] == name
     check_step(step, recorded)
     journal.close()
 
@@ -180,14 +181,14 @@ def test_a_replay_refuses_again_without_a_server_and_sees_another_image(tmp_path
 
 def test_a_journal_from_before_images_is_read_and_goes_on(tmp_path: Path) -> None:
     journal, step = journaled(tmp_path, "ok")
-    digest = journal.digest([])
+    digest = digest_1(journal, [])
     journal.close()
     with sqlite3.connect(tmp_path / "journal.db") as db:
         db.execute("DROP TABLE images")
         db.execute("PRAGMA user_version = 1")
     reading = Journal(tmp_path / "journal.db", run_id="r", read_only=True)
     assert reading.image(image_name(BLACK)) is None
-    assert reading.digest([]) == digest
+    assert digest_1(reading, []) == digest
     reading.close()
     again = Journal(tmp_path / "journal.db", run_id="r")
     again.append(replace(step, step=1))

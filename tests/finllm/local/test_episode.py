@@ -1,6 +1,5 @@
 """FinMem on a model of random weights: constrained, no reply can be invalid."""
 
-import json
 from dataclasses import replace
 from datetime import date
 
@@ -9,6 +8,7 @@ import pytest
 from tests.support.tiny_models import write_tiny_llm
 from varve.backtests.config import RunConfig
 from varve.backtests.report.metric_rows import table_rows
+from varve.backtests.results.metrics_file import read_metrics
 from varve.backtests.results.stage_figures import abstentions
 from varve.backtests.runner import run_backtest
 from varve.backtests.simulate.prepare import prepare
@@ -70,8 +70,8 @@ def test_abstentions_are_counted_in_table_and_report(tmp_path, varve_home):
             settings={"top_k": 1, "max_news": 3, "memory_tokens": 24, "news_tokens": 24},
         )
     )  # fmt: skip
-    metrics = json.loads((result.path / "metrics.json").read_text())
-    assert metrics["columns"][0]["metrics"]["abstentions"] == 4
+    metrics = read_metrics(result)
+    assert metrics.agent.abstentions == 4
     assert ["abstentions", "4", "–", "–", "–"] in table_rows(metrics)[1]
     assert "4 decisions, 4 abstentions, 0 failures" in (result.path / "report.html").read_text()
-    assert abstentions({"decide": "score"}, []) == {}  # a strategy asks no model, so it cannot abstain
+    assert abstentions(result.read().config, []) == {}  # a strategy asks no model, so it cannot abstain

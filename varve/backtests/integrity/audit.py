@@ -8,29 +8,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from datetime import date
 from functools import partial
-from typing import Any
 
 import numpy as np
 
-from varve.backtests.derive import AUDIT_FILE
 from varve.backtests.integrity.foresight import check_foresight
 from varve.backtests.integrity.replay import replay_run
+from varve.backtests.record.cards import AUDIT_FILE, AuditCard, Check
 from varve.backtests.record.differences import JournalReplies, compared, first_difference, shown_both
 from varve.backtests.record.folder import RunFolder, write_atomically
 from varve.backtests.record.journal import JournaledStep, recorded_steps, rows_of_record
 from varve.backtests.record.step import StepRecord
 from varve.backtests.results.sharpe import edge, one_sided_p
 from varve.backtests.results.tables import check_ledger
-from varve.backtests.simulate.from_record import prepare_recorded
+from varve.backtests.simulate.from_record import model_json, prepare_recorded
 from varve.backtests.simulate.prepare import Prepared, prepare
 from varve.backtests.simulate.starting_memory import knows_future
 from varve.backtests.simulate.steps import cached_replies, simulate, steps_of
 from varve.errors import IntegrityError, UsageError
 from varve.finllm.chat.reply_records import recorded_model
 from varve.finllm.engine.lockstep import in_step
+from varve.market.observation import Observation
 from varve.market.worlds.specs import PLANTED_PHRASE
 from varve.strategies.base import Trader
 from varve.types import Action, Decision, Trace
@@ -44,16 +44,7 @@ EDGE_TICKER = "MSFT"
 EDGE_WARMUP, EDGE_START, EDGE_END = date(2022, 11, 1), date(2023, 1, 3), date(2023, 6, 27)
 """120 decisions a seed."""
 
-OnCheck = Callable[["Check"], None]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One line of the card; ``passed`` is None for what is told without being judged."""
-
-    name: str
-    passed: bool | None
-    detail: str
+OnCheck = Callable[[Check], None]
 
 
 def audit_run(folder: RunFolder, *, seeds: int = 20, on_check: OnCheck | None = None) -> list[Check]:
@@ -67,23 +58,23 @@ def audit_run(folder: RunFolder, *, seeds: int = 20, on_check: OnCheck | None = 
         UsageError: if the run was not finished, or ``seeds`` is 1 or below 0.
         BadFileError: if its folder is not whole.
     """
-    manifest = folder.read()
-    if manifest["status"] != "finished":
+    run = folder.read()
+    if run.status != "finished" or run.run_digest is None:
         raise UsageError(
-            f"run {folder.run_id} is {manifest['status']}, a finished one expected",
+            f"run {folder.run_id} is {run.status}, a finished one expected",
             mend=f"backtest run --resume {folder.run_id}",
         )
     if seeds < 0 or seeds == 1:
         raise UsageError(f"{seeds} seeds given; 0, or at least 2 expected", mend="--seeds 20")
-    prepared = prepare_recorded(folder, manifest, recorded_model(manifest["model"]))
-    recorded = recorded_steps(folder, manifest)
+    prepared = prepare_recorded(folder, run, recorded_model(model_json(run)))
+    recorded = recorded_steps(folder, run)
     checks = []
     for check in _checks(folder, prepared, recorded, seeds):
         checks.append(check)
         if on_check:
             on_check(check)
-    card = {"run_digest": manifest["run_digest"], "seeds": seeds, "checks": [asdict(c) for c in checks]}
-    write_atomically(folder.path / AUDIT_FILE, json.dumps(card, indent=2) + "\n")
+    card = AuditCard(run_digest=run.run_digest, seeds=seeds, checks=tuple(checks))
+    write_atomically(folder.path / AUDIT_FILE, json.dumps(card.as_json(), indent=2) + "\n")
     return checks
 
 
@@ -102,9 +93,9 @@ def _checks(
 
 def _judged(name: str, check: Callable[[], str]) -> Check:
     try:
-        return Check(name, True, check())
+        return Check(name=name, passed=True, detail=check())
     except IntegrityError as error:
-        return Check(name, False, error.message)
+        return Check(name=name, passed=False, detail=error.message)
 
 
 def _future(prepared: Prepared, recorded: Sequence[JournaledStep]) -> str:
@@ -113,9 +104,9 @@ def _future(prepared: Prepared, recorded: Sequence[JournaledStep]) -> str:
     if began_with is not None and knows_future(began_with, prepared.data, prepared.window):
         until = f"{began_with.last_available_at:%Y-%m-%d}"
         raise IntegrityError(f"the memory that it began with knows what happened until {until}")
-    places = [i for i, step in enumerate(recorded) if step.row["phase"] == "trade"]
+    places = [i for i, step in enumerate(recorded) if step.row.phase == "trade"]
     # A sizer can only peek where there is something to size.
-    ordering = [i for i in places if recorded[i].row["orders"]]
+    ordering = [i for i in places if recorded[i].row.orders]
     chosen = sorted({*_spread(places), *_spread(ordering)})
     for cut in chosen:
         for seed in range(FUTURES):
@@ -151,7 +142,7 @@ def _walk(prepared: Prepared, recorded: Sequence[JournaledStep]) -> list[StepRec
         steps_of(
             prepared,
             memory_folder=None,
-            run_id=recorded[0].row["run_id"],
+            run_id=recorded[0].row.run_id,
             trace=Trace(),
             replies=replies,
         )
@@ -169,7 +160,7 @@ class Listener(Trader):
 
     name = "listener"
 
-    def decide(self, observation: Any) -> Decision:
+    def decide(self, observation: Observation) -> Decision:
         """Listen."""
         said = any(PLANTED_PHRASE in document.text for document in observation.new_documents())
         return self._single(Action.BUY if said else Action.FLAT)
@@ -179,20 +170,21 @@ def _edges(prepared: Prepared, seeds: int) -> Iterator[Check]:
     """No edge where there is none, and one found where one is planted."""
     on_noise = _edge_p(prepared, "noise", seeds)
     yield Check(
-        "noise world",
-        on_noise > LEVEL,
-        f"an edge where none can be: p = {on_noise:.2f} over {seeds} seeds (must be above {LEVEL})",
+        name="noise world",
+        passed=on_noise > LEVEL,
+        detail=f"an edge where none can be: p = {on_noise:.2f} over {seeds} seeds (must be above {LEVEL})",
     )
     listener = replace(prepared, trader_class=Listener, trader_config=Listener.Config())
     power = _edge_p(listener, "planted", seeds)
     yield Check(
-        "planted world",
-        power < LEVEL,
-        f"a trader that listens for the planted phrase is found: p = {power:.1e} (must be below {LEVEL})",
+        name="planted world",
+        passed=power < LEVEL,
+        detail=f"a trader that listens for the planted phrase is found: p = {power:.1e} "
+        f"(must be below {LEVEL})",
     )
     own = _edge_p(prepared, "planted", seeds)
     heard = "hears it" if own < LEVEL else "does not hear it"
-    yield Check("planted world, this agent", None, f"it {heard}: p = {own:.2g}")
+    yield Check(name="planted world, this agent", passed=None, detail=f"it {heard}: p = {own:.2g}")
 
 
 def _edge_p(prepared: Prepared, world: str, seeds: int) -> float:

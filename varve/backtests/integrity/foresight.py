@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from varve.backtests.record.differences import (
     CallDifferenceError,
     Difference,
     JournalReplies,
-    compared,
     first_difference,
     shown_both,
 )
-from varve.backtests.record.journal import JournaledStep, Row, rows_of_record
+from varve.backtests.record.journal import JournaledStep, rows_of_record
+from varve.backtests.record.rows import EventRow, StepRow
 from varve.backtests.record.step import StepRecord
 from varve.backtests.simulate.prepare import Prepared
 from varve.backtests.simulate.steps import steps_of
@@ -32,7 +31,7 @@ from varve.errors import IntegrityError
 from varve.market.data import InstrumentData
 from varve.market.perturb import scramble_after
 from varve.market.store import Store
-from varve.types import Trace
+from varve.types import Json, JsonObject, Trace
 
 WAYS = {
     "data": "through data: what it decides or asks hangs on later prices or texts",
@@ -47,11 +46,10 @@ WAYS = {
 class ForesightError(IntegrityError):
     """A trader acted on what it could not know; ``way`` is one of :data:`WAYS`."""
 
-    def __init__(self, way: str, row: Row, instant: datetime, detail: str) -> None:
-        self.way, self.decided_at = way, row["decision_at"]
+    def __init__(self, way: str, row: StepRow, instant: datetime, detail: str) -> None:
+        self.way, self.decided_at = way, row.decision_at
         super().__init__(
-            f"on {row['session']}, decided {row['decision_at']}, it sees past {iso(instant)} "
-            f"{WAYS[way]}: {detail}",
+            f"on {row.session}, decided {row.decision_at}, it sees past {iso(instant)} {WAYS[way]}: {detail}",
             mend="let it read the market only through its observation's view",
         )
 
@@ -70,14 +68,14 @@ def check_foresight(
     Raises:
         ForesightError: at the first step that differs, naming date and way.
     """
-    instant = parse_iso(recorded[cut].row["decision_at"])
+    instant = parse_iso(recorded[cut].row.decision_at)
     other = scramble_after(prepared.data, instant, seed=seed)
     trace = Trace()
     with _another_home(other):
         steps = steps_of(
             replace(prepared, data=other),
             memory_folder=None,
-            run_id=recorded[0].row["run_id"],
+            run_id=recorded[0].row.run_id,
             trace=trace,
             replies=JournalReplies(recorded[: cut + 1]),
         )
@@ -101,7 +99,9 @@ def _check_one(
         record = next(steps)
     except IntegrityError as error:
         # The step was broken off, so what memory did in it is still in the trace.
-        events = [{"kind": e.kind, "memory_id": e.memory_id, "data": e.data} for e in trace.memory_events]
+        events: list[JsonObject] = [
+            {"kind": e.kind, "memory_id": e.memory_id, "data": dict(e.data)} for e in trace.memory_events
+        ]
         way, detail = _way_of_events(then.memory_events, events) or _way_of_call(error)
         raise ForesightError(way, then.row, instant, detail) from error
     made = rows_of_record("", record)
@@ -112,11 +112,11 @@ def _check_one(
         raise ForesightError(found[0], then.row, instant, found[1])
 
 
-def _way_of_events(then: Sequence[Row], now: Sequence[Row]) -> tuple[str, str] | None:
+def _way_of_events(then: Sequence[EventRow], now: Sequence[Mapping[str, Json]]) -> tuple[str, str] | None:
     """Memory events as far as they go; what is asked for is not memory's doing."""
     for ordinal, (one, other) in enumerate(zip(then, now, strict=False)):
-        shared = ("kind", "memory_id", "data")
-        found = first_difference({k: one[k] for k in shared}, {k: other[k] for k in shared})
+        was: JsonObject = {"kind": one.kind, "memory_id": one.memory_id, "data": one.data}
+        found = first_difference(was, {name: other[name] for name in was})
         if found:
             way = "data" if found.path == ".data.query" else "memory"
             text = f"memory_events[{ordinal}]{found.path} is {_both(found)}"
@@ -129,7 +129,9 @@ def _way_of_call(error: IntegrityError) -> tuple[str, str]:
         return "data", error.message
     found = error.found
     index = found.path.partition("messages[")[2].partition("]")[0]
-    message: Any = error.messages[int(index)] if index and int(index) < len(error.messages) else {}
+    message: Mapping[str, Json] = (
+        error.messages[int(index)] if index and int(index) < len(error.messages) else {}
+    )
     way = "tool" if message.get("role") == "tool" else "data"
     # An image stands in a message by its SHA-256.
     if "image" in found.path or found.path.endswith(".sha256"):
@@ -137,15 +139,16 @@ def _way_of_call(error: IntegrityError) -> tuple[str, str]:
     return way, f"the prompt's {found.path} is {_both(found)}"
 
 
-def _way_of_step(then: Row, now: Row, *, is_last: bool) -> tuple[str, str] | None:
+def _way_of_step(row: StepRow, now: Mapping[str, Json], *, is_last: bool) -> tuple[str, str] | None:
     """The earliest stage of a step that differs."""
+    then = row.as_json()
     stages = [("data", ["observation_hash", "outcomes", "decision", "failure"]), ("sizer", ["orders"])]
     if not is_last:
         # The last step fills after the instant, on the other future's bar.
         stages.append(("exchange", ["fills", "portfolio"]))
     for way, names in stages:
         for name in names:
-            found = first_difference(compared(then)[name], compared(now)[name], name)
+            found = first_difference(then[name], now[name], name)
             if found:
                 text = f"{found.path} is {_both(found)}"
                 return ("tool" if found.path.startswith("decision.tool_calls") else way), text

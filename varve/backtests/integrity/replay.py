@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from varve.backtests.record.differences import JournalReplies, check_step
-from varve.backtests.record.folder import RunFolder
+from varve.backtests.record.digest import run_digest
+from varve.backtests.record.folder import COPY_AGAIN, DERIVED_FILES, RunFolder
 from varve.backtests.record.journal import Journal, JournaledStep, recorded_steps
-from varve.backtests.results.tables import derive_tables
+from varve.backtests.record.run_record import RunRecord
 from varve.backtests.runner import OnStart, OnStep
-from varve.backtests.simulate.from_record import prepare_recorded
+from varve.backtests.simulate.from_record import model_json, prepare_recorded
 from varve.backtests.simulate.prepare import Prepared
 from varve.backtests.simulate.steps import steps_of
-from varve.errors import IntegrityError
+from varve.errors import BadFileError, IntegrityError
 from varve.finllm.chat.reply_records import recorded_model
 from varve.types import Trace
 
@@ -41,34 +42,61 @@ def replay_run(
         IntegrityError: at the first difference, with date, field and both values.
         BadFileError: if the folder is not whole.
     """
-    manifest = folder.read()
-    prepared = prepare_recorded(folder, manifest, recorded_model(manifest["model"]))
-    recorded = recorded_steps(folder, manifest)
+    run = folder.read()
+    prepared = prepare_recorded(folder, run, recorded_model(model_json(run)))
+    recorded = recorded_steps(folder, run)
     if on_start:
         on_start(prepared, folder)
     with tempfile.TemporaryDirectory(prefix="varve-replay-") as scratch:
         copy = RunFolder(Path(scratch))
-        copy.write(manifest)
-        _walk(prepared, recorded, copy, on_step)
-        if manifest["status"] != "finished":
+        _walk(prepared, recorded, copy, run.run_id, on_step)
+        if run.status != "finished":
             return Replayed(len(recorded), None)
         if len(recorded) < prepared.total_steps and not _ruined(recorded):
             raise IntegrityError(
                 f"the run has {prepared.total_steps} steps, its journal holds {len(recorded)}",
-                mend="copy the run folder again from where it is whole",
+                mend=COPY_AGAIN,
             )
-        digest = derive_tables(copy, data=prepared.data).digest
-    if digest != manifest["run_digest"]:
+        digest = _digest(folder, run, copy)
+    if digest != run.run_digest:
         raise IntegrityError(
-            f"every step is equal, the run digest is not: recorded {manifest['run_digest']}, now {digest}",
+            f"every step is equal, the run digest is not: recorded {run.run_digest}, now {digest}"
+            f"{_WHAT_ELSE[run.digest_version]}",
             mend=f"if run.json or the derived files were changed: backtest report {folder.run_id}",
         )
     return Replayed(len(recorded), digest)
 
 
-def _walk(prepared: Prepared, recorded: list[JournaledStep], copy: RunFolder, on_step: OnStep | None) -> None:
+_WHAT_ELSE = {
+    1: f"; run.json was changed, or one of {', '.join(DERIVED_FILES)}, which the digest of an old run holds",
+    2: "; run.json was changed",
+}
+
+
+def _digest(folder: RunFolder, run: RunRecord, made: RunFolder) -> str:
+    """The digest of the journal made again; version 1 with the derived files as they are stored.
+
+    Raises:
+        BadFileError: if version 1 is asked for and one of them is missing.
+    """
+    missing = [path.name for path in folder.derived if not path.is_file()]
+    if run.digest_version == 1 and missing:
+        raise BadFileError(
+            f"the run digest of {folder.run_id} holds its derived files, and {', '.join(missing)} is missing",
+            mend=f"copy it from where the run folder is whole, or build it: backtest report {folder.run_id}",
+        )
+    journal = Journal(made.journal, run_id=run.run_id, read_only=True)
+    try:
+        return run_digest(journal, run.digest_version, folder.derived)
+    finally:
+        journal.close()
+
+
+def _walk(
+    prepared: Prepared, recorded: list[JournaledStep], copy: RunFolder, run_id: str, on_step: OnStep | None
+) -> None:
     """Every recorded step made again, checked and written to the copy's journal."""
-    run_id, done = copy.read()["run_id"], 0
+    done = 0
     written = Journal(copy.journal, run_id=run_id)
     replies = JournalReplies(recorded)
     steps = steps_of(prepared, memory_folder=None, run_id=run_id, trace=Trace(), replies=replies)
@@ -85,9 +113,9 @@ def _walk(prepared: Prepared, recorded: list[JournaledStep], copy: RunFolder, on
     if done < len(recorded):
         raise IntegrityError(
             f"the journal holds {len(recorded)} steps, the run ends after {done}",
-            mend="copy the run folder again from where it is whole",
+            mend=COPY_AGAIN,
         )
 
 
 def _ruined(recorded: list[JournaledStep]) -> bool:
-    return any(fill["clipped"] == "ruined" for fill in recorded[-1].row["fills"]) if recorded else False
+    return any(fill.clipped == "ruined" for fill in recorded[-1].row.fills) if recorded else False

@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
-from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import varve
 from varve.backtests.config import RunConfig
+from varve.backtests.record.run_record import RunRecord, SoftwareEntry
 from varve.config import home
 from varve.errors import BadFileError, StorageError, UnknownNameError
+from varve.types import Json, JsonObject
 
 RUN_SCHEMA_VERSION = 1
 DERIVED_FILES = ("decisions.csv", "trades.csv", "equity.csv", "metrics.json")
-"""Derived files that are part of the run digest; they hold no timings."""
+"""Derived files that version 1 of the run digest hashes; they hold no timings."""
+
+COPY_AGAIN = "copy the run folder again from where it is whole"
+"""What mends a damaged folder."""
 
 _VERSIONED = (
     "pandas",
@@ -70,36 +73,56 @@ class RunFolder:
 
     @property
     def derived(self) -> list[Path]:
-        """The derived files that enter the run digest."""
+        """The derived files that version 1 of the run digest hashes."""
         return [self.path / name for name in DERIVED_FILES]
 
-    def read(self) -> dict[str, Any]:
-        """``run.json``.
+    def read(self) -> RunRecord:
+        """Read ``run.json``.
 
         Raises:
-            BadFileError: if it is missing or no JSON object.
+            BadFileError: if it is missing, written by a newer major version, or damaged; it names the field.
         """
-        path = self.path / "run.json"
+        return self._checked(self._raw())
+
+    def _checked(self, raw: JsonObject) -> RunRecord:
+        return RunRecord.read(raw, self._file, mend=COPY_AGAIN)
+
+    @property
+    def _file(self) -> Path:
+        return self.path / "run.json"
+
+    def _raw(self) -> JsonObject:
+        path = self._file
         try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
+            raw = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise BadFileError(
                 f"{path} cannot be read: {error}", mend="give the folder of a run that Varve made"
             ) from error
-        if not isinstance(manifest, dict) or manifest.get("schema_version", 0) > RUN_SCHEMA_VERSION:
+        schema = raw.get("schema_version", 0) if isinstance(raw, dict) else None
+        if not isinstance(raw, dict) or (isinstance(schema, int) and schema > RUN_SCHEMA_VERSION):
             raise BadFileError(
                 f"{path} is not a run record that this Varve reads (schema up to {RUN_SCHEMA_VERSION})",
                 mend="use the Varve version that wrote it",
             )
-        return manifest
+        return raw
 
-    def write(self, manifest: Mapping[str, Any]) -> None:
+    def write(self, run: RunRecord) -> None:
         """Replace ``run.json`` whole."""
-        write_atomically(self.path / "run.json", json.dumps(manifest, indent=2, allow_nan=False) + "\n")
+        self._write(run.as_json())
 
-    def update(self, **changes: Any) -> None:
-        """Change some entries of ``run.json``."""
-        self.write({**self.read(), **changes})
+    def update(self, **changes: Json) -> None:
+        """Change some entries of ``run.json``; every other stays as it stands there.
+
+        Raises:
+            BadFileError: if the record is damaged, or would be.
+        """
+        raw = {**self._raw(), **changes}
+        self._checked(raw)
+        self._write(raw)
+
+    def _write(self, raw: JsonObject) -> None:
+        write_atomically(self._file, json.dumps(raw, indent=2, allow_nan=False) + "\n")
 
 
 def create_run_folder(config: RunConfig, now: datetime) -> RunFolder:
@@ -158,8 +181,8 @@ def write_atomically(path: Path, text: str) -> None:
         raise StorageError(f"{path} cannot be written: {error}", mend="free disk space") from error
 
 
-def software() -> dict[str, Any]:
-    """Versions of Varve, Python and what results hang on; the commit where Varve runs from a checkout."""
+def software() -> SoftwareEntry:
+    """Return versions of Varve, Python and what results hang on; the commit too in a checkout."""
     versions = {"varve": varve.__version__, "python": platform.python_version()}
     for name in _VERSIONED:
         try:
@@ -168,7 +191,7 @@ def software() -> dict[str, Any]:
             versions[name] = "absent"
     commit = _git("rev-parse", "HEAD")
     dirty = None if commit is None else bool(_git("status", "--porcelain", "--untracked-files=no"))
-    return {"versions": versions, "commit": commit, "dirty": dirty}
+    return SoftwareEntry(versions=versions, commit=commit, dirty=dirty)
 
 
 def _git(*arguments: str) -> str | None:

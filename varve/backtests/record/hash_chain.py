@@ -9,12 +9,13 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from varve.config import canonical_json
 from varve.errors import IntegrityError, StorageError
+from varve.types import JsonObject
 
-Line = dict[str, Any]
+Line = JsonObject
 
 
 class Salvaged(NamedTuple):
@@ -78,7 +79,7 @@ class ChainedFile:
                     f"the {self._name} {self.path} is damaged: line {number} is not what was written there",
                     mend=self._mend,
                 )
-            last = line.pop("hash")
+            last = str(line.pop("hash"))
             lines.append(line)
         return lines
 
@@ -114,7 +115,7 @@ class ChainedFile:
         for text in self._texts():
             line = None if rest or lost else _parsed(text, last)
             if line is not None:
-                last = line.pop("hash")
+                last = str(line.pop("hash"))
                 whole.append(line)
                 continue
             loose = _object(text)

@@ -13,7 +13,7 @@ import numpy as np
 from varve.clock import from_ns, to_ns
 from varve.config import canonical_json
 from varve.errors import BadFileError
-from varve.market.data import BarSeries, InstrumentData, Provenance, instrument_json
+from varve.market.data import BarSeries, Floats, InstrumentData, Provenance, instrument_json
 from varve.market.view import GUIDANCE
 from varve.types import CorporateEvent, Document, Instrument
 
@@ -98,7 +98,7 @@ def read_inputs(path: Path) -> InstrumentData:
 
 
 def _bars(rows: list[dict[str, Any]]) -> BarSeries:
-    def prices(name: str) -> Any:
+    def prices(name: str) -> Floats:
         return np.array([np.nan if row[name] is None else row[name] for row in rows], dtype=np.float64)
 
     return BarSeries(

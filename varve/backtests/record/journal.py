@@ -6,24 +6,25 @@ derived from the journal and the inputs, and can be deleted and built again.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Literal, overload
 
-from varve.backtests.record.folder import RunFolder
-from varve.backtests.record.step import StepRecord
+from varve.backtests.record.folder import COPY_AGAIN, RunFolder
+from varve.backtests.record.rows import CallRow, EventRow, StepKey, StepRow
+from varve.backtests.record.run_record import RunRecord
+from varve.backtests.record.step import Phase, StepRecord
 from varve.clock import iso
 from varve.config import canonical_json
 from varve.errors import IntegrityError, StorageError
 from varve.finllm.chat.reply_source import image_name
-from varve.types import Decision, Fill, ModelCall, Outcome, Portfolio
+from varve.types import Decision, Fill, Json, JsonObject, ModelCall, Outcome, Portfolio
 
-Row = dict[str, Any]
-"""A row by column name, JSON columns as values."""
+Table = Literal["steps", "model_calls", "memory_events"]
+TABLES: tuple[Table, ...] = ("steps", "model_calls", "memory_events")
 
 SCHEMA_VERSION = 2
 
@@ -56,18 +57,23 @@ _IMAGES = "CREATE TABLE images (sha256 TEXT PRIMARY KEY, data BLOB NOT NULL) STR
 UNCOMPARED = frozenset({"run_id", "seconds", "attempt", "cached"})
 """Columns that may differ between equal runs."""
 
-_MEND_DAMAGED = "copy the run folder again from where it is whole"
-
-_TABLES = ("steps", "model_calls", "memory_events")
+ROWS: Mapping[Table, type[StepRow | CallRow | EventRow]] = {
+    "steps": StepRow,
+    "model_calls": CallRow,
+    "memory_events": EventRow,
+}
 
 
 @dataclass(frozen=True)
 class JournaledStep:
     """One step as it was written: its own row, and those of its model calls and memory events."""
 
-    row: Row
-    model_calls: tuple[Row, ...]
-    memory_events: tuple[Row, ...]
+    row: StepRow
+    """The step itself."""
+    model_calls: tuple[CallRow, ...]
+    """What the model was asked in it, in order."""
+    memory_events: tuple[EventRow, ...]
+    """What memory did in it, in order."""
 
 
 class Journal:
@@ -97,7 +103,7 @@ class Journal:
                 f"journal {path} cannot be opened: {error}", mend="check the folder and its rights"
             ) from error
         except sqlite3.DatabaseError as error:
-            raise IntegrityError(f"journal {path} is damaged: {error}", mend=_MEND_DAMAGED) from error
+            raise IntegrityError(f"journal {path} is damaged: {error}", mend=COPY_AGAIN) from error
 
     def _prepare(self, read_only: bool) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -131,7 +137,7 @@ class Journal:
                 mend="free disk space; every earlier step is kept",
             ) from error
 
-    def _insert(self, table: str, rows: Sequence[Row]) -> None:
+    def _insert(self, table: str, rows: Sequence[JsonObject]) -> None:
         if rows:
             names = ", ".join(rows[0])
             marks = ", ".join("?" * len(rows[0]))
@@ -146,28 +152,52 @@ class Journal:
             row = self._db.execute("SELECT data FROM images WHERE sha256 = ?", [name]).fetchone()
         except sqlite3.DatabaseError as error:
             raise IntegrityError(
-                f"journal {self.path} is damaged: images cannot be read: {error}", mend=_MEND_DAMAGED
+                f"journal {self.path} is damaged: images cannot be read: {error}", mend=COPY_AGAIN
             ) from error
         if row is not None and image_name(row[0]) != name:
-            raise IntegrityError(f"journal {self.path} is damaged: image {name[:12]}…", mend=_MEND_DAMAGED)
+            raise IntegrityError(f"journal {self.path} is damaged: image {name[:12]}…", mend=COPY_AGAIN)
         return None if row is None else bytes(row[0])
 
     def steps(self) -> list[JournaledStep]:
         """Everything recorded, step by step in the order of time."""
-        calls, events = self._by_step("model_calls"), self._by_step("memory_events")
+        calls: dict[StepKey, list[CallRow]] = {}
+        for call in self.rows("model_calls"):
+            calls.setdefault(call.key, []).append(call)
+        events: dict[StepKey, list[EventRow]] = {}
+        for event in self.rows("memory_events"):
+            events.setdefault(event.key, []).append(event)
         return [
-            JournaledStep(row, tuple(calls.get(_key(row), ())), tuple(events.get(_key(row), ())))
+            JournaledStep(row, tuple(calls.get(row.key, ())), tuple(events.get(row.key, ())))
             for row in self.rows("steps")
         ]
 
-    def _by_step(self, table: str) -> dict[tuple[Any, ...], list[Row]]:
-        grouped: dict[tuple[Any, ...], list[Row]] = {}
-        for row in self.rows(table):
-            grouped.setdefault(_key(row), []).append(row)
-        return grouped
+    @overload
+    def rows(self, table: Literal["steps"], phase: Phase | None = None) -> Iterator[StepRow]: ...
 
-    def rows(self, table: str, phase: str | None = None) -> Iterator[Row]:
-        """Rows of ``steps``, ``model_calls`` or ``memory_events`` in order, JSON columns read."""
+    @overload
+    def rows(self, table: Literal["model_calls"], phase: Phase | None = None) -> Iterator[CallRow]: ...
+
+    @overload
+    def rows(self, table: Literal["memory_events"], phase: Phase | None = None) -> Iterator[EventRow]: ...
+
+    def rows(self, table: Table, phase: Phase | None = None) -> Iterator[StepRow | CallRow | EventRow]:
+        """Give the rows of a table in order, each checked once.
+
+        Raises:
+            IntegrityError: if the file is damaged.
+            BadFileError: if a row is not what is written there; it names the field.
+        """
+        model = ROWS[table]
+        for raw in self.raw_rows(table, phase):
+            where = f"{self.path}, {table} of {raw.get('phase')} step {raw.get('step')},"
+            yield model.read(raw, where, mend=COPY_AGAIN)
+
+    def raw_rows(self, table: str, phase: Phase | None = None) -> Iterator[JsonObject]:
+        """Give the rows of a table in order, every column by name, JSON columns as values.
+
+        Raises:
+            IntegrityError: if the file is damaged.
+        """
         where, arguments = "WHERE run_id = ?", [self.run_id]
         if phase is not None:
             where, arguments = where + " AND phase = ?", [*arguments, phase]
@@ -179,20 +209,8 @@ class Journal:
         except (sqlite3.DatabaseError, ValueError) as error:
             raise IntegrityError(
                 f"journal {self.path} is damaged: {table} cannot be read: {error}",
-                mend=_MEND_DAMAGED,
+                mend=COPY_AGAIN,
             ) from error
-
-    def digest(self, files: Sequence[Path]) -> str:
-        """The run digest: SHA-256 (hex) over all rows but timings, attempts and run names, and ``files``."""
-        digest = hashlib.sha256()
-        for table in _TABLES:
-            for row in self.rows(table):
-                compared = {name: value for name, value in row.items() if name not in UNCOMPARED}
-                digest.update(canonical_json([table, compared]).encode())
-        for path in files:
-            digest.update(path.name.encode())
-            digest.update(path.read_bytes())
-        return digest.hexdigest()
 
     def close(self) -> None:
         """Close the file; the write-ahead log is folded into it."""
@@ -204,21 +222,20 @@ _JSON_COLUMNS = frozenset(
 )
 
 
-def _read(name: str, value: Any) -> Any:
-    return json.loads(value) if name in _JSON_COLUMNS else value
+def _read(name: str, value: str | int | float | None) -> Json:
+    if name not in _JSON_COLUMNS:
+        return value
+    read: Json = json.loads(value if isinstance(value, str) else "null")
+    return read
 
 
-def _written(name: str, value: Any) -> Any:
+def _written(name: str, value: Json) -> Json:
     return canonical_json(value) if name in _JSON_COLUMNS else value
 
 
-def _key(row: Row) -> tuple[Any, ...]:
-    return tuple(row[name] for name in ("phase", "step", "decision_at", "instrument"))
-
-
-def rows_of_record(run_id: str, record: StepRecord) -> dict[str, list[Row]]:
-    """The rows of a step, by table."""
-    key = {
+def rows_of_record(run_id: str, record: StepRecord) -> dict[Table, list[JsonObject]]:
+    """Return the rows of a step by table, as they are written."""
+    key: JsonObject = {
         "run_id": run_id,
         "phase": record.phase,
         "step": record.step,
@@ -237,7 +254,7 @@ def rows_of_record(run_id: str, record: StepRecord) -> dict[str, list[Row]]:
     }
 
 
-def _step_columns(record: StepRecord) -> Row:
+def _step_columns(record: StepRecord) -> JsonObject:
     return {
         "session": iso(record.session),
         "fill_session": None if record.fill_session is None else iso(record.fill_session),
@@ -252,12 +269,12 @@ def _step_columns(record: StepRecord) -> Row:
     }
 
 
-def _call_columns(call: ModelCall) -> Row:
-    columns: Row = {f.name: getattr(call, f.name) for f in fields(call) if f.name != "images"}
+def _call_columns(call: ModelCall) -> JsonObject:
+    columns: JsonObject = {f.name: getattr(call, f.name) for f in fields(call) if f.name != "images"}
     return {**columns, "usage": asdict(call.usage), "cached": int(call.cached)}
 
 
-def decision_json(decision: Decision) -> dict[str, Any]:
+def decision_json(decision: Decision) -> JsonObject:
     """A decision as JSON values."""
     failure = decision.failure
     return {
@@ -275,12 +292,12 @@ def decision_json(decision: Decision) -> dict[str, Any]:
     }
 
 
-def fill_json(fill: Fill) -> dict[str, Any]:
+def fill_json(fill: Fill) -> JsonObject:
     """A fill as JSON values."""
     return {**fill._asdict(), "session": iso(fill.session), "filled_at": iso(fill.filled_at)}
 
 
-def outcome_json(outcome: Outcome) -> dict[str, Any]:
+def outcome_json(outcome: Outcome) -> JsonObject:
     """An outcome as JSON values."""
     return {
         **asdict(outcome),
@@ -292,7 +309,7 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def portfolio_json(portfolio: Portfolio) -> dict[str, Any]:
+def portfolio_json(portfolio: Portfolio) -> JsonObject:
     """A portfolio as JSON values."""
     return {
         "currency": portfolio.currency,
@@ -302,9 +319,9 @@ def portfolio_json(portfolio: Portfolio) -> dict[str, Any]:
     }
 
 
-def recorded_steps(folder: RunFolder, manifest: Mapping[str, Any]) -> list[JournaledStep]:
-    """The steps of a run's journal, lessons first."""
-    journal = Journal(folder.journal, run_id=manifest["run_id"], read_only=True)
+def recorded_steps(folder: RunFolder, run: RunRecord) -> list[JournaledStep]:
+    """Return the steps of a run's journal, lessons first."""
+    journal = Journal(folder.journal, run_id=run.run_id, read_only=True)
     try:
         return journal.steps()
     finally:

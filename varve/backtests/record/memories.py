@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from varve.backtests.record.folder import RunFolder
 from varve.backtests.record.journal import Journal
-from varve.backtests.record.rows import Row
+from varve.backtests.record.rows import EventRow, StepKey, StepRow
 from varve.clock import parse_iso
 from varve.errors import NoDataError, UsageError
 from varve.memory.history import Told, names
@@ -19,25 +19,21 @@ if TYPE_CHECKING:
     from varve.memory.state.config import MemoryConfig
 
 
-def told_of_rows(steps: Iterable[Row], events: Iterable[Row]) -> list[Told]:
+def told_of_rows(steps: Iterable[StepRow], events: Iterable[EventRow]) -> list[Told]:
     """The steps of a journal as the memory tells them; ``steps`` and ``events`` in the order of time."""
-    by_step: dict[tuple[Any, ...], list[MemoryEvent]] = {}
+    by_step: dict[StepKey, list[MemoryEvent]] = {}
     for row in events:
-        event = MemoryEvent(row["kind"], row["memory_id"], parse_iso(row["at"]), row["data"])
-        by_step.setdefault(_key(row), []).append(event)
+        event = MemoryEvent(row.kind, row.memory_id, parse_iso(row.at), row.data)
+        by_step.setdefault(row.key, []).append(event)
     return [
         Told(
-            session=date.fromisoformat(row["session"]),
-            at=parse_iso(row["decision_at"]),
-            events=tuple(by_step.get(_key(row), ())),
-            cited=tuple(row["decision"]["cited_memories"]),
+            session=date.fromisoformat(row.session),
+            at=parse_iso(row.decision_at),
+            events=tuple(by_step.get(row.key, ())),
+            cited=row.decision.cited_memories,
         )
         for row in steps
     ]
-
-
-def _key(row: Row) -> tuple[Any, ...]:
-    return tuple(row[name] for name in ("phase", "step", "decision_at", "instrument"))
 
 
 def told_of_run(folder: RunFolder) -> list[Told]:
@@ -46,15 +42,15 @@ def told_of_run(folder: RunFolder) -> list[Told]:
     Raises:
         NoDataError: if the run remembered nothing.
     """
-    manifest = folder.read()
-    journal = Journal(folder.journal, run_id=manifest["run_id"], read_only=True)
+    recorded = folder.read()
+    journal = Journal(folder.journal, run_id=recorded.run_id, read_only=True)
     try:
         told = told_of_rows(journal.rows("steps"), journal.rows("memory_events"))
     finally:
         journal.close()
     if not names(told):
         raise NoDataError(
-            f"run {folder.run_id} has no memory: {manifest['config']['agent']} remembers nothing",
+            f"run {folder.run_id} has no memory: {recorded.config.agent} remembers nothing",
             mend="give a run of an agent with a memory, for example finmem",
         )
     return told
@@ -83,14 +79,14 @@ def memory_settings(folder: RunFolder) -> MemoryConfig:
     """
     from varve.memory.state.config import MemoryConfig
 
-    manifest = folder.read()
-    given = manifest["agent_settings"].get("memory")
-    if given is None:
+    recorded = folder.read()
+    given = recorded.agent_settings.get("memory")
+    if not isinstance(given, Mapping):
         raise UsageError(
-            f"agent {manifest['config']['agent']} of run {folder.run_id} has no settings of a memory",
+            f"agent {recorded.config.agent} of run {folder.run_id} has no settings of a memory",
             mend="an agent keeps them in its Config as: memory: MemoryConfig",
         )
-    kind = manifest["agent_settings"].get("memory_kind", "layered")
+    kind = recorded.agent_settings.get("memory_kind", "layered")
     if kind != "layered":
         raise UsageError(
             f"run {folder.run_id} has a {kind!r} memory; only layered ones are rebuilt from a journal",
@@ -107,9 +103,9 @@ def remembered(run: RunFolder, told: Sequence[Told], name: str, **rest: Any) -> 
     from varve.memory.embed.base import get_embedder
     from varve.memory.layered import LayeredMemory
 
-    manifest = run.read()
+    recorded = run.read()
     events = [event for step in told for event in step.events]
-    rest.setdefault("embedder", get_embedder(manifest["config"]["embedder"]))
+    rest.setdefault("embedder", get_embedder(recorded.config.embedder))
     return LayeredMemory.replay(
-        events, memory_settings(run), name=name, run_id=manifest["run_id"], seed=manifest["seed"], **rest
+        events, memory_settings(run), name=name, run_id=recorded.run_id, seed=recorded.seed, **rest
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
 from varve.backtests.report.metric_rows import ABSENT
 from varve.memory.history import Life, Moment
@@ -23,14 +23,21 @@ _SAID = {
 }
 
 
-def cited_memory(key: str, lives: Mapping[str, Life], at: datetime) -> dict[str, Any]:
-    """What the page says of a memory that the decision at ``at`` cited.
+class CitedMemory(NamedTuple):
+    """What the page says of a memory; ``life`` is (day, what happened, whether after the decision)."""
 
-    ``life`` is a list of (day, what happened, whether it was after the decision), in the order of time.
-    """
+    id: str
+    about: str
+    text: str
+    sum: str
+    life: list[tuple[str, str, bool]]
+
+
+def cited_memory(key: str, lives: Mapping[str, Life], at: datetime) -> CitedMemory:
+    """Tell of a memory that the decision at ``at`` cited; its life in the order of time."""
     life = lives.get(key)
     if life is None:
-        return {"id": key, "about": "not in the journal", "text": "", "sum": "", "life": []}
+        return CitedMemory(key, "not in the journal", "", "", [])
     sums = [
         f"recalled {life.recalled}×",
         f"cited {life.cited}×",
@@ -39,13 +46,13 @@ def cited_memory(key: str, lives: Mapping[str, Life], at: datetime) -> dict[str,
     ]
     if life.purged_at is not None:
         sums.append(f"purged {life.purged_at:%Y-%m-%d}")
-    return {
-        "id": key,
-        "about": f"{life.kind} · in {_tier_at(life, at)} then · readable {life.available_at:%Y-%m-%d}",
-        "text": life.text if len(life.text) <= MAX_MEMORY_CHARS else life.text[: MAX_MEMORY_CHARS - 1] + "…",
-        "sum": " · ".join(sums),
-        "life": [(f"{moment.at:%Y-%m-%d}", _said(moment), moment.at > at) for moment in life.moments],
-    }
+    return CitedMemory(
+        id=key,
+        about=f"{life.kind} · in {_tier_at(life, at)} then · readable {life.available_at:%Y-%m-%d}",
+        text=life.text if len(life.text) <= MAX_MEMORY_CHARS else life.text[: MAX_MEMORY_CHARS - 1] + "…",
+        sum=" · ".join(sums),
+        life=[(f"{moment.at:%Y-%m-%d}", _said(moment), moment.at > at) for moment in life.moments],
+    )
 
 
 def paid(life: Life) -> str:

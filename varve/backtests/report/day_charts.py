@@ -6,9 +6,9 @@ returns below) as SVG. A day shows the last 60 sessions of it, so that nothing a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,6 +33,16 @@ class Window(NamedTuple):
     top: str
     bottom: str
     tall: bool
+
+
+class ChartsOfDay(NamedTuple):
+    """The windows of one day with their captions; ``span`` is its first session and the day itself."""
+
+    kline: list[Window]
+    trading: list[Window]
+    kline_note: str
+    trading_note: str
+    span: tuple[str, str]
 
 
 class DayCharts:
@@ -80,7 +90,7 @@ class DayCharts:
         drawings.append(("returns", [_line(self._price, _BAND, 1.2), _line(self._own, _SLOW, 1.6)]))
         return [(name, "".join(parts)) for name, parts in drawings]
 
-    def of(self, session: date) -> dict[str, Any] | None:
+    def of(self, session: date) -> ChartsOfDay | None:
         """A day's captions and windows; None for a session that is not in the run."""
         i = self._place.get(session)
         if i is None:
@@ -97,13 +107,13 @@ class DayCharts:
             self._window("trades", part, (self._close,), basis, "{:,.2f}", True),
             self._window("returns", part, (self._own, self._price), 1.0, "{:+.1f} %", False),
         ]
-        return {
-            "kline": windows,
-            "trading": own,
-            "kline_note": self._kline_note(i, basis),
-            "trading_note": self._trading_note(i, part),
-            "span": (str(self._sessions[part.start]), f"{session} (today)"),
-        }
+        return ChartsOfDay(
+            kline=windows,
+            trading=own,
+            kline_note=self._kline_note(i, basis),
+            trading_note=self._trading_note(i, part),
+            span=(str(self._sessions[part.start]), f"{session} (today)"),
+        )
 
     def _kline_note(self, i: int, basis: float) -> str:
         said = [f"close {self._close[i] * basis:,.2f}"]
@@ -180,7 +190,7 @@ def _line(values: Floats, colour: str, width: float) -> str:
     return f'<polyline {_STYLE} stroke="{colour}" stroke-width="{width}" points="{points}"/>'
 
 
-def _known(line: Any, closes: Floats, window: int) -> Floats:
+def _known(line: Callable[[Floats, int], Floats], closes: Floats, window: int) -> Floats:
     known: Floats = line(closes, window) if len(closes) >= window else np.full(len(closes), np.nan)
     return known
 

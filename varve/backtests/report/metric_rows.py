@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from varve.backtests.results.metrics_file import Figures, RunMetrics
 
 ABSTENTIONS = ("abstentions", "abstentions")
 """Label and key of a row that stands only where a model weighed its actions."""
@@ -29,27 +29,24 @@ ROWS: tuple[tuple[str, str, str], ...] = (
 ABSENT = "–"
 
 
-def table_rows(metrics: dict[str, Any], *, columns: int | None = None) -> tuple[list[str], list[list[str]]]:
+def table_rows(metrics: RunMetrics, *, columns: int | None = None) -> tuple[list[str], list[list[str]]]:
     """Header and rows of text from ``metrics.json``: a label, then cells of the first ``columns``."""
-    shown = metrics["columns"][:columns]
-    header = ["", *(column["name"] for column in shown)]
-    weighed = any(ABSTENTIONS[1] in column["metrics"] for column in shown)
+    shown = metrics.columns[:columns]
+    header = ["", *(column.name for column in shown)]
+    weighed = any(column.metrics.abstentions is not None for column in shown)
     rows = [
-        [label, *(_cell(column["metrics"], key, form) for column in shown)]
+        [label, *(_cell(column.metrics, key, form) for column in shown)]
         for label, key, form in ROWS
         if weighed or label != ABSTENTIONS[0]
     ]
     return header, rows
 
 
-def _cell(values: dict[str, Any], key: str, form: str) -> str:
+def _cell(values: Figures, key: str, form: str) -> str:
     if form == "interval":
-        low, high = values.get("sharpe_low"), values.get("sharpe_high")
+        low, high = values.sharpe_low, values.sharpe_high
         return ABSENT if low is None or high is None else f"{low:.2f} to {high:.2f}"
-    if key == "costs":
-        value: Any = values["commissions"] + values["slippage"]
-    else:
-        value = values.get(key)
+    value = _costs(values) if key == "costs" else getattr(values, key)
     if value is None:
         return ABSENT
     if form == "percent":
@@ -59,3 +56,9 @@ def _cell(values: dict[str, Any], key: str, form: str) -> str:
     if form == "times":
         return f"{value:.1f}×"
     return f"{value:,.0f}"
+
+
+def _costs(values: Figures) -> float | None:
+    if values.commissions is None or values.slippage is None:
+        return None
+    return values.commissions + values.slippage

@@ -11,20 +11,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
-from varve.backtests.config import chosen
+from varve.backtests.record.cards import Check, RescoreCard
 from varve.backtests.record.folder import RunFolder, write_atomically
-from varve.backtests.report.cited_memories import cited_memory
-from varve.backtests.report.day_charts import DayCharts
-from varve.backtests.report.day_stages import by_step, key_of, stage_table, stages_of_day
+from varve.backtests.record.rows import CallRow, FillEntry, StepKey, StepRow, ToolCallEntry
+from varve.backtests.record.run_record import RunRecord
+from varve.backtests.report.cited_memories import CitedMemory, cited_memory
+from varve.backtests.report.day_charts import ChartsOfDay, DayCharts
+from varve.backtests.report.day_stages import StageOfDay, by_step, stage_table, stages_of_day
 from varve.backtests.report.metric_rows import table_rows
+from varve.backtests.results.metrics_file import Figures, RunMetrics
 from varve.backtests.results.trial_count import trials_sentence
 from varve.backtests.simulate.rule_search import tuning_sentence
 from varve.backtests.simulate.starting_memory import memory_sentences
 from varve.clock import parse_iso
 from varve.finllm.chat.model_cards import knowledge_warning
 from varve.memory.history import Life, Told, lives
+from varve.types import JsonObject
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -39,15 +43,52 @@ class Details:
     ``lessons`` are the steps of the warm-up; ``pictures`` images by name that the model was shown.
     """
 
-    lessons: Sequence[Mapping[str, Any]]
-    calls: Sequence[Mapping[str, Any]]
+    lessons: Sequence[StepRow]
+    calls: Sequence[CallRow]
     pictures: Mapping[str, bytes]
     charts: DayCharts
 
     @cached_property
-    def by_step(self) -> dict[Any, list[Mapping[str, Any]]]:
+    def by_step(self) -> dict[StepKey, list[CallRow]]:
         """Model calls by their step."""
         return by_step(self.calls)
+
+
+class Rescored(NamedTuple):
+    """What ``backtest rescore`` left, with its chart (PNG, base64)."""
+
+    card: RescoreCard
+    chart: str
+
+
+class Beside(NamedTuple):
+    """What other commands left beside the run; nothing where they left nothing."""
+
+    audit: Sequence[Check] = ()
+    rescored: Rescored | None = None
+
+
+class DayShown(NamedTuple):
+    """One day as the page shows it."""
+
+    session: str
+    tag: str
+    confidence: float | None
+    rationale: str
+    failure: str | None
+    memories: list[CitedMemory]
+    tools: list[ToolShown]
+    charts: ChartsOfDay | None
+    stages: list[StageOfDay]
+    fill: str
+    lines: list[str]
+
+
+class ToolShown(NamedTuple):
+    """A tool call as the page shows it."""
+
+    call: str
+    result: str
 
 
 _READING = (
@@ -65,164 +106,158 @@ _SCRIPTED = (
 
 def write_report(
     folder: RunFolder,
-    manifest: Mapping[str, Any],
-    metrics: dict[str, Any],
-    steps: Sequence[Mapping[str, Any]],
+    run: RunRecord,
+    metrics: RunMetrics,
+    steps: Sequence[StepRow],
     told: Sequence[Told],
     charts: Mapping[str, bytes],
     details: Details,
+    beside: Beside,
 ) -> None:
     """Write the page from the run's record, its metrics, its steps, its memory and its charts (PNG)."""
-    page = render_report(manifest, metrics, steps, told, charts, details)
+    page = render_report(run, metrics, steps, told, charts, details, beside)
     write_atomically(folder.report, page)
 
 
 def render_report(
-    manifest: Mapping[str, Any],
-    metrics: dict[str, Any],
-    steps: Sequence[Mapping[str, Any]],
+    run: RunRecord,
+    metrics: RunMetrics,
+    steps: Sequence[StepRow],
     told: Sequence[Told],
     charts: Mapping[str, bytes],
     details: Details,
+    beside: Beside,
 ) -> str:
     """The page as HTML text; see :func:`write_report`."""
     header, rows = table_rows(metrics)
-    config = manifest["config"]
-    agent = metrics["columns"][0]["metrics"]
+    config, agent = run.config, metrics.agent
     memories = lives(told)
-    instrument = manifest["instrument"]
     stage_header, stage_rows = stage_table([*details.lessons, *steps], details.calls)
     return _template().render(
-        title=f"{config['agent']} on {config['ticker']} · Varve",
-        heading=f"{config['agent']} on {config['ticker']}",
-        label=manifest["data_label"],
-        synthetic=manifest["synthetic"],
-        warnings=_warnings(manifest),
+        title=f"{config.agent} on {config.ticker} · Varve",
+        heading=f"{config.agent} on {config.ticker}",
+        label=run.data_label,
+        synthetic=run.synthetic,
+        warnings=_warnings(run),
         window=(
-            f"{metrics['start']} to {metrics['end']}, {agent['sessions']} sessions; "
-            f"warm-up from {manifest['window']['warmup_start']} "
-            f"({manifest['window']['warmup_sessions']} sessions)"
+            f"{metrics.start} to {metrics.end}, {agent.sessions} sessions; "
+            f"warm-up from {run.window.warmup_start} "
+            f"({run.window.warmup_sessions} sessions)"
         ),
-        model=_model_line(manifest),
-        began_with=memory_sentences(manifest)[0],
+        model=_model_line(run),
+        began_with=memory_sentences(run)[0],
         trading=(
-            f"fill={manifest['fill_rule']} · costs {chosen(config, 'costs')} · "
-            f"sizer {chosen(config, 'sizer')} · "
-            f"{config['initial_cash']:,.0f} {instrument['currency']} · seed {manifest['seed']}"
+            f"fill={run.fill_rule} · costs {config.chosen('costs')} · sizer {config.chosen('sizer')} · "
+            f"{config.initial_cash:,.0f} {run.instrument.currency} · seed {run.seed}"
         ),
         header=header,
         rows=rows,
-        sentence=metrics["sentence"],
-        trials=trials_sentence(manifest.get("trials")),
+        sentence=metrics.sentence,
+        trials=trials_sentence(run.trials),
         charts=[(name, base64.b64encode(image).decode()) for name, image in charts.items()],
         counts=_counts(agent),
         stage_header=stage_header,
         stage_rows=stage_rows,
         drawings=details.charts.drawings(),
         days=[_day(row, memories, details) for row in steps],
-        audit=manifest.get("audit", ()),
-        rescored=manifest.get("rescored"),
+        audit=beside.audit,
+        rescored=beside.rescored,
         reading=_READING,
-        record=json.dumps(_record(manifest), indent=2, ensure_ascii=False),
+        record=json.dumps(_record(run), indent=2, ensure_ascii=False),
     )
 
 
-def _counts(agent: Mapping[str, Any]) -> str:
-    left = f", {agent['abstentions']} abstentions" if "abstentions" in agent else ""
+def _counts(agent: Figures) -> str:
+    left = "" if agent.abstentions is None else f", {agent.abstentions} abstentions"
     return (
-        f"{agent['decisions']} decisions{left}, {agent['failures']} failures, {agent['trades']} fills; "
-        f"{agent['warmup_failures']} failures in the warm-up."
+        f"{agent.decisions} decisions{left}, {agent.failures} failures, {agent.trades} fills; "
+        f"{agent.warmup_failures} failures in the warm-up."
     )
 
 
-def _warnings(manifest: Mapping[str, Any]) -> list[str]:
+def _warnings(run: RunRecord) -> list[str]:
     warnings = []
-    if manifest["status"] == "stopped":
-        warnings.append(f"This run stopped early: {manifest['reason']}")
-    if manifest["fill_rule"] == "same_close":
+    if run.status == "stopped":
+        warnings.append(f"This run stopped early: {run.reason}")
+    if run.fill_rule == "same_close":
         warnings.append(
             "fill=same_close: orders fill at the close that the decision has read. An ablation, not a result."
         )
-    if not manifest["config"]["news"]:
+    if not run.config.news:
         warnings.append("Run without news and filings (--no-news).")
-    knowledge = knowledge_warning(manifest.get("knowledge"))
+    knowledge = knowledge_warning(None if run.knowledge is None else run.knowledge.as_json())
     if knowledge is not None:
         warnings.append(knowledge)
-    return [*warnings, *memory_sentences(manifest)[1]]
+    return [*warnings, *memory_sentences(run)[1]]
 
 
-def _model_line(manifest: Mapping[str, Any]) -> str:
-    model = manifest["model"]
-    if model is None:
-        return f"No language model is asked. {tuning_sentence(manifest)}".rstrip()
-    if manifest["config"]["llm"].partition(":")[0] == "scripted":
+def _model_line(run: RunRecord) -> str:
+    if run.model is None:
+        return f"No language model is asked. {tuning_sentence(run)}".rstrip()
+    if run.config.llm.partition(":")[0] == "scripted":
         return _SCRIPTED
-    name = manifest["config"]["llm"]
+    name = run.config.llm
     line = f"Language model {name}"
     if name.partition(":")[0] == "nano":
         line += " (three million parameters, trained on generated lines alone; not an analyst)"
-    knowledge = manifest.get("knowledge") or {"status": "unknown", "known_until": None}
-    if knowledge["status"] == "after":
-        return f"{line}; it knows the world until {knowledge['known_until']}, before this window."
-    if knowledge["status"] == "none":
+    knowledge = run.knowledge
+    if knowledge is not None and knowledge.status == "after":
+        return f"{line}; it knows the world until {knowledge.known_until}, before this window."
+    if knowledge is not None and knowledge.status == "none":
         return f"{line}; it cannot have read about these data."
     return f"{line}."
 
 
-def _record(manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _record(run: RunRecord) -> JsonObject:
     wanted = (
         "run_id", "run_digest", "config", "agent_settings", "costs", "instrument", "provenance",
         "data_hash", "memory", "model", "knowledge", "software", "status", "started_at", "finished_at",
     )  # fmt: skip
-    return {name: manifest.get(name) for name in wanted}
+    written = run.as_json()
+    return {name: written.get(name) for name in wanted}
 
 
-def _day(row: Mapping[str, Any], memories: Mapping[str, Life], details: Details) -> dict[str, Any]:
-    decision = row["decision"]
-    failure = decision["failure"]
-    action = decision["orders"][0][1] if decision["orders"] else ("FAILED" if failure else "HOLD")
-    at = parse_iso(row["decision_at"])
-    return {
-        "session": row["session"],
-        "tag": action,
-        "confidence": decision["confidence"],
-        "rationale": decision["rationale"],
-        "failure": None if failure is None else f"{failure['reason']}: {failure['detail']}",
-        "memories": [cited_memory(i, memories, at) for i in decision["cited_memories"]],
-        "tools": [_tool(call) for call in decision["tool_calls"]],
-        "charts": details.charts.of(date.fromisoformat(row["session"])),
-        "stages": stages_of_day(row, details.by_step.get(key_of(row), ()), details.pictures),
-        "fill": ", ".join(_fill(fill) for fill in row["fills"]),
-        "lines": _lines(row),
-    }
+def _day(row: StepRow, memories: Mapping[str, Life], details: Details) -> DayShown:
+    decision, failure = row.decision, row.decision.failure
+    at = parse_iso(row.decision_at)
+    return DayShown(
+        session=row.session,
+        tag=decision.action or ("FAILED" if failure else "HOLD"),
+        confidence=decision.confidence,
+        rationale=decision.rationale,
+        failure=None if failure is None else f"{failure.reason}: {failure.detail}",
+        memories=[cited_memory(i, memories, at) for i in decision.cited_memories],
+        tools=[_tool(call) for call in decision.tool_calls],
+        charts=details.charts.of(date.fromisoformat(row.session)),
+        stages=stages_of_day(row, details.by_step.get(row.key, ()), details.pictures),
+        fill=", ".join(_fill(fill) for fill in row.fills),
+        lines=_lines(row),
+    )
 
 
-def _tool(call: Mapping[str, Any]) -> dict[str, str]:
-    arguments = ", ".join(f"{name}={value!r}" for name, value in call["arguments"].items())
-    return {
-        "call": f"{call['name']}({arguments})",
-        "result": _cut(call["error"] or call["result"], MAX_TOOL_CHARS),
-    }
+def _tool(call: ToolCallEntry) -> ToolShown:
+    arguments = ", ".join(f"{name}={value!r}" for name, value in call.arguments.items())
+    return ToolShown(f"{call.name}({arguments})", _cut(call.error or call.result, MAX_TOOL_CHARS))
 
 
-def _fill(fill: Mapping[str, Any]) -> str:
-    side = "bought" if fill["quantity"] > 0 else "sold"
-    clipped = f" ({fill['clipped']})" if fill["clipped"] else ""
-    return f"{side} {abs(fill['quantity']):,g} at {fill['price']:,.2f}{clipped}"
+def _fill(fill: FillEntry) -> str:
+    side = "bought" if fill.quantity > 0 else "sold"
+    clipped = f" ({fill.clipped})" if fill.clipped else ""
+    return f"{side} {abs(fill.quantity):,g} at {fill.price:,.2f}{clipped}"
 
 
-def _lines(row: Mapping[str, Any]) -> list[str]:
-    portfolio = row["portfolio"]
-    held = ", ".join(f"{q:,g} {symbol}" for symbol, q in portfolio["positions"].items()) or "flat"
-    lines = [f"decided {row['decision_at']}, filled in session {row['fill_session']}"]
-    lines += [f"ordered {quantity:+,g} {symbol}" for symbol, quantity in row["orders"]]
+def _lines(row: StepRow) -> list[str]:
+    portfolio = row.portfolio
+    held = ", ".join(f"{q:,g} {symbol}" for symbol, q in portfolio.positions.items()) or "flat"
+    lines = [f"decided {row.decision_at}, filled in session {row.fill_session}"]
+    lines += [f"ordered {quantity:+,g} {symbol}" for symbol, quantity in row.orders]
     lines += [
-        f"the decision of {outcome['decided_at'][:10]} has come to {100 * outcome['reward']:+.2f} % "
-        f"after {outcome['horizon_sessions']} sessions"
-        for outcome in row["outcomes"]
-        if outcome["position"]
+        f"the decision of {outcome.decided_at[:10]} has come to {100 * outcome.reward:+.2f} % "
+        f"after {outcome.horizon_sessions} sessions"
+        for outcome in row.outcomes
+        if outcome.position
     ]
-    lines.append(f"after the fill: {held}, equity {portfolio['equity']:,.2f} {portfolio['currency']}")
+    lines.append(f"after the fill: {held}, equity {portfolio.equity:,.2f} {portfolio.currency}")
     return lines
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
 from varve.backtests.results.sharpe import sharpe_interval
 from varve.backtests.results.track import Track
 from varve.backtests.results.vectorbt_adapter import return_metrics
+from varve.market.data import Floats
+from varve.types import Json, JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,12 @@ class Metrics:
     dividends: float
     final_equity: float
 
-    def json(self) -> dict[str, Any]:
+    def json(self) -> JsonObject:
         """As JSON values; NaN and infinities become None."""
         return {name: _finite(value) for name, value in asdict(self).items()}
 
 
-def session_returns(equity: Sequence[float]) -> np.ndarray:
+def session_returns(equity: Sequence[float]) -> Floats:
     """Simple returns per session, shape (n,); bar 0 is 0."""
     values = np.asarray(equity, dtype=np.float64)
     returns = np.zeros(len(values))
@@ -96,5 +97,5 @@ def compute_metrics(track: Track, sessions_per_year: int) -> Metrics:
     )
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: Json) -> Json:
     return None if isinstance(value, float) and not math.isfinite(value) else value

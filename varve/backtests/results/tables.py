@@ -5,14 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import date, datetime
+from typing import NamedTuple
 
-from varve.backtests.config import RunConfig
+from varve.backtests.record.digest import digest_1, run_digest
 from varve.backtests.record.folder import RunFolder, write_atomically
 from varve.backtests.record.journal import Journal
 from varve.backtests.record.memories import told_of_rows
-from varve.backtests.record.rows import Rows
+from varve.backtests.record.rows import CallRow, StepRow
+from varve.backtests.record.run_record import RunRecord
 from varve.backtests.results.metrics import compute_metrics
+from varve.backtests.results.metrics_file import METRICS_FILE, Figures, MetricColumn, RunMetrics
 from varve.backtests.results.sharpe import window_sentence
 from varve.backtests.results.stage_figures import abstentions, stage_figures
 from varve.backtests.results.track import Track, track_of_records, track_of_rows
@@ -25,51 +30,78 @@ from varve.errors import BadFileError
 from varve.market.calendars import get_calendar
 from varve.market.data import InstrumentData
 from varve.memory.history import Told
-from varve.types import Fill
+from varve.types import Fill, Json, JsonObject, Usage
+
+Cell = Json | date | datetime
+"""What a table holds."""
 
 
 class Tables(NamedTuple):
     """What follows from a journal without drawing anything: metrics, tables on disk, the run digest."""
 
-    manifest: dict[str, Any]
-    metrics: dict[str, Any]
+    run: RunRecord
+    """What ``run.json`` held before."""
+    metrics: RunMetrics
+    """What ``metrics.json`` holds."""
     digest: str
+    """The run digest, in the run's version."""
     tracks: list[Track]
-    steps: Rows
-    calls: Rows
+    """The agent's track, then those of its baselines."""
+    steps: list[StepRow]
+    """The trading steps."""
+    calls: list[CallRow]
+    """All model calls, those of the warm-up among them."""
     told: list[Told]
-    lessons: Rows
+    """All steps as memory tells them."""
+    lessons: list[StepRow]
+    """The steps of the warm-up."""
     data: InstrumentData
+    """The run's inputs."""
 
 
 def derive_tables(folder: RunFolder, *, data: InstrumentData | None = None) -> Tables:
-    """Build ``metrics.json`` and the tables, and take the run digest; as :func:`derive` otherwise."""
-    manifest = folder.read()
-    data = data or recorded_data(folder, manifest)
-    journal = Journal(folder.journal, run_id=manifest["run_id"], read_only=True)
+    """Build ``metrics.json`` and the tables, and take the run digest; as :func:`derive` otherwise.
+
+    The files of a finished run whose digest hashes them stay as they are where they are what was hashed.
+    """
+    run = folder.read()
+    data = data or recorded_data(folder, run)
+    journal = Journal(folder.journal, run_id=run.run_id, read_only=True)
     try:
         steps = list(journal.rows("steps", "trade"))
         lessons = list(journal.rows("steps", "warmup"))
         calls = list(journal.rows("model_calls"))
         if not steps:
-            raise _nothing_traded(folder, manifest)
-        prepared = _prepared(manifest, data, steps)
-        agent = track_of_rows(manifest["config"]["agent"], steps, prepared)
+            raise _nothing_traded(folder, run)
+        prepared = _prepared(run, data, steps)
+        agent = track_of_rows(run.config.agent, steps, prepared)
         tracks = [agent, *_baselines(prepared, agent)]
-        metrics = _metrics(manifest, prepared, tracks, steps, lessons, calls)
-        _write_tables(folder, agent, steps, metrics)
-        digest = journal.digest(folder.derived)
+        metrics = _metrics(run, prepared, tracks, steps, lessons, calls)
+        if not _stored_is_hashed(folder, run, journal):
+            _write_tables(folder, agent, steps, metrics)
+        digest = _recorded_digest(run) or run_digest(journal, run.digest_version, folder.derived)
         told = told_of_rows([*lessons, *steps], journal.rows("memory_events"))
     finally:
         journal.close()
-    return Tables(manifest, metrics, digest, tracks, steps, calls, told, lessons, data)
+    return Tables(run, metrics, digest, tracks, steps, calls, told, lessons, data)
+
+
+def _recorded_digest(run: RunRecord) -> str | None:
+    """The digest that a finished run keeps, because tables that are built later are not what it hashed."""
+    return run.run_digest if run.digest_version == 1 and run.status == "finished" else None
+
+
+def _stored_is_hashed(folder: RunFolder, run: RunRecord, journal: Journal) -> bool:
+    recorded = _recorded_digest(run)
+    there = recorded is not None and all(path.is_file() for path in folder.derived)
+    return there and digest_1(journal, folder.derived) == recorded
 
 
 def _baselines(prepared: Prepared, agent: Track) -> list[Track]:
     """Buy-and-hold, a moving-average cross, and a random trader that trades as often as the agent."""
     sessions = len(agent.equity) - 1
     changes = sum(fill.clipped != "cash_in_lieu" for fill in agent.fills)
-    settings: dict[str, dict[str, Any]] = {
+    settings: dict[str, JsonObject] = {
         "buy-and-hold": {},
         "sma-cross": {},
         "random": {"flip_probability": min(1.0, changes / sessions)},
@@ -82,37 +114,54 @@ def _baselines(prepared: Prepared, agent: Track) -> list[Track]:
 
 
 def _metrics(
-    manifest: dict[str, Any], prepared: Prepared, tracks: list[Track], steps: Rows, lessons: Rows, calls: Rows
-) -> dict[str, Any]:
+    run: RunRecord,
+    prepared: Prepared,
+    tracks: list[Track],
+    steps: list[StepRow],
+    lessons: list[StepRow],
+    calls: list[CallRow],
+) -> RunMetrics:
     calendar = get_calendar(prepared.data.instrument.calendar)
-    columns = []
-    for track in tracks:
-        difference = _against_vectorbt(track, prepared)
-        figures = compute_metrics(track, calendar.sessions_per_year).json()
-        columns.append(
-            {"name": track.name, "metrics": figures, "ledger_matches_vectorbt": difference <= 1e-9}
-        )
-    agent: dict[str, Any] = columns[0]["metrics"]  # type: ignore[assignment]
-    usage = {
-        key: sum(call["usage"][key] for call in calls) for key in ("input_tokens", "output_tokens", "calls")
-    }
-    agent["failures"] = sum(row["failure"] is not None for row in steps)
-    agent["warmup_failures"] = sum(row["failure"] is not None for row in lessons)
-    agent["decisions"] = len(steps)
-    agent.update(abstentions(manifest["config"], calls))
-    agent["tokens"] = usage["input_tokens"] + usage["output_tokens"]
-    agent["usage"] = usage
-    agent.update(stage_figures([*lessons, *steps], calls))
-    interval = None if agent["sharpe_low"] is None else (agent["sharpe_low"], agent["sharpe_high"])
+    columns = [_column(track, prepared, calendar.sessions_per_year) for track in tracks]
+    # The agent's figures alone tell of decisions and of the model.
+    agent = Figures.model_validate({**columns[0].metrics.as_json(), **_of_agent(run, steps, lessons, calls)})
+    columns[0] = columns[0].model_copy(update={"metrics": agent})
+    low, high = agent.sharpe_low, agent.sharpe_high
+    interval = None if low is None or high is None else (low, high)
+    return RunMetrics(
+        ticker=prepared.config.ticker,
+        synthetic=run.synthetic,
+        fill_rule=run.fill_rule,
+        currency=prepared.data.instrument.currency,
+        start=run.window.start,
+        end=steps[-1].fill_session or "",
+        columns=tuple(columns),
+        sentence=window_sentence(len(steps), calendar.sessions_per_year, interval),
+    )
+
+
+def _column(track: Track, prepared: Prepared, sessions_per_year: int) -> MetricColumn:
+    difference = _against_vectorbt(track, prepared)
+    figures = compute_metrics(track, sessions_per_year).json()
+    return MetricColumn(
+        name=track.name,
+        metrics=Figures.model_validate(figures),
+        ledger_matches_vectorbt=difference <= 1e-9,
+    )
+
+
+def _of_agent(
+    run: RunRecord, steps: list[StepRow], lessons: list[StepRow], calls: list[CallRow]
+) -> JsonObject:
+    usage = sum((call.usage.plain for call in calls), Usage())
     return {
-        "ticker": prepared.config.ticker,
-        "synthetic": manifest["synthetic"],
-        "fill_rule": manifest["fill_rule"],
-        "currency": prepared.data.instrument.currency,
-        "start": manifest["window"]["start"],
-        "end": steps[-1]["fill_session"],
-        "columns": columns,
-        "sentence": window_sentence(len(steps), calendar.sessions_per_year, interval),
+        "failures": sum(row.failure is not None for row in steps),
+        "warmup_failures": sum(row.failure is not None for row in lessons),
+        "decisions": len(steps),
+        **abstentions(run.config, calls),
+        "tokens": usage.input_tokens + usage.output_tokens,
+        "usage": asdict(usage),
+        **stage_figures([*lessons, *steps], calls),
     }
 
 
@@ -148,9 +197,9 @@ def check_ledger(folder: RunFolder, data: InstrumentData) -> float:
 class Trading(NamedTuple):
     """The trading steps of a run with its data and window, as baselines need them."""
 
-    manifest: dict[str, Any]
+    run: RunRecord
     prepared: Prepared
-    steps: Rows
+    steps: list[StepRow]
 
 
 def recorded_trading(folder: RunFolder, data: InstrumentData | None = None) -> Trading:
@@ -159,27 +208,28 @@ def recorded_trading(folder: RunFolder, data: InstrumentData | None = None) -> T
     Raises:
         BadFileError: if the journal holds no trading step, or the inputs are missing or others.
     """
-    manifest = folder.read()
-    data = data or recorded_data(folder, manifest)
-    journal = Journal(folder.journal, run_id=manifest["run_id"], read_only=True)
+    run = folder.read()
+    data = data or recorded_data(folder, run)
+    journal = Journal(folder.journal, run_id=run.run_id, read_only=True)
     try:
         steps = list(journal.rows("steps", "trade"))
     finally:
         journal.close()
     if not steps:
-        raise _nothing_traded(folder, manifest)
-    return Trading(manifest, _prepared(manifest, data, steps), steps)
+        raise _nothing_traded(folder, run)
+    return Trading(run, _prepared(run, data, steps), steps)
 
 
-def _nothing_traded(folder: RunFolder, manifest: dict[str, Any]) -> BadFileError:
+def _nothing_traded(folder: RunFolder, run: RunRecord) -> BadFileError:
     return BadFileError(
-        f"{folder.path} holds no trading step: {manifest['reason'] or manifest['status']}",
+        f"{folder.path} holds no trading step: {run.reason or run.status}",
         mend=f"go on with it: backtest run --resume {folder.run_id}",
     )
 
 
-def _write_tables(folder: RunFolder, agent: Track, steps: Rows, metrics: dict[str, Any]) -> None:
-    write_atomically(folder.path / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+def _write_tables(folder: RunFolder, agent: Track, steps: Sequence[StepRow], metrics: RunMetrics) -> None:
+    text = json.dumps(metrics.as_json(), indent=2, allow_nan=False) + "\n"
+    write_atomically(folder.path / METRICS_FILE, text)
     decisions = [_decision_row(row) for row in steps]
     _write_csv(folder, "decisions.csv", list(decisions[0]), [list(row.values()) for row in decisions])
     _write_csv(folder, "trades.csv", list(Fill._fields), [list(fill) for fill in agent.fills])
@@ -192,24 +242,24 @@ def _write_tables(folder: RunFolder, agent: Track, steps: Rows, metrics: dict[st
     )
 
 
-def _decision_row(row: dict[str, Any]) -> dict[str, Any]:
-    decision = row["decision"]
+def _decision_row(row: StepRow) -> JsonObject:
+    decision = row.decision
     return {
-        "session": row["session"],
-        "decision_at": row["decision_at"],
-        "fill_session": row["fill_session"],
-        "action": decision["orders"][0][1] if decision["orders"] else "",
-        "confidence": decision["confidence"],
-        "failure": row["failure"] or "",
-        "ordered": row["orders"][0][1] if row["orders"] else 0.0,
-        "filled": sum(fill["quantity"] for fill in row["fills"]),
-        "cited_memories": " ".join(decision["cited_memories"]),
-        "tools": " ".join(call["name"] for call in decision["tool_calls"]),
-        "rationale": decision["rationale"],
+        "session": row.session,
+        "decision_at": row.decision_at,
+        "fill_session": row.fill_session,
+        "action": decision.action or "",
+        "confidence": decision.confidence,
+        "failure": row.failure or "",
+        "ordered": row.orders[0][1] if row.orders else 0.0,
+        "filled": sum(fill.quantity for fill in row.fills),
+        "cited_memories": " ".join(decision.cited_memories),
+        "tools": " ".join(call.name for call in decision.tool_calls),
+        "rationale": decision.rationale,
     }
 
 
-def _write_csv(folder: RunFolder, name: str, header: list[str], rows: list[list[Any]]) -> None:
+def _write_csv(folder: RunFolder, name: str, header: list[str], rows: Sequence[Sequence[Cell]]) -> None:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(header)
@@ -217,17 +267,16 @@ def _write_csv(folder: RunFolder, name: str, header: list[str], rows: list[list[
     write_atomically(folder.path / name, buffer.getvalue())
 
 
-def _prepared(manifest: dict[str, Any], data: InstrumentData, steps: Rows) -> Prepared:
+def _prepared(run: RunRecord, data: InstrumentData, steps: Sequence[StepRow]) -> Prepared:
     """What the baselines need, from the run's own record."""
-    config = RunConfig.build(**manifest["config"])
-    first = bar_index(data, manifest["window"]["start"])
+    first = bar_index(data, run.window.start)
     trader_class = find_trader("buy-and-hold")
     return Prepared(
-        config=config,
+        config=run.config,
         trader_class=trader_class,
         trader_config=trader_class.Config(),
         data=data,
-        label=manifest["data_label"],
+        label=run.data_label,
         window=Window(first, first, first + len(steps)),
         model=None,
     )

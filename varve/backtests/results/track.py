@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
-from varve.backtests.record.rows import Rows
+from varve.backtests.record.rows import FillEntry, StepRow
 from varve.backtests.record.step import StepRecord
 from varve.backtests.simulate.prepare import Prepared
 from varve.clock import parse_iso
 from varve.types import CorporateEvent, Fill
 
 
-def track_of_rows(name: str, steps: Rows, prepared: Prepared) -> Track:
+def track_of_rows(name: str, steps: Sequence[StepRow], prepared: Prepared) -> Track:
     """The agent's track from the journal's trading steps."""
-    fills = [_fill(raw) for row in steps for raw in row["fills"]]
-    portfolios = [row["portfolio"] for row in steps]
+    fills = [_fill(fill) for row in steps for fill in row.fills]
+    portfolios = [row.portfolio for row in steps]
     symbol = prepared.data.instrument.symbol
-    positions = [portfolio["positions"].get(symbol, 0.0) for portfolio in portfolios]
-    return _track(name, prepared, [p["equity"] for p in portfolios], positions, fills)
+    positions = [portfolio.positions.get(symbol, 0.0) for portfolio in portfolios]
+    return _track(name, prepared, [p.equity for p in portfolios], positions, fills)
 
 
 def track_of_records(name: str, records: list[StepRecord], prepared: Prepared) -> Track:
@@ -75,9 +74,17 @@ def _dividends(prepared: Prepared, sessions: list[date], position: list[float]) 
     return received
 
 
-def _fill(raw: dict[str, Any]) -> Fill:
-    instants = {"session": date.fromisoformat(raw["session"]), "filled_at": parse_iso(raw["filled_at"])}
-    return Fill(**{**raw, **instants})
+def _fill(entry: FillEntry) -> Fill:
+    return Fill(
+        symbol=entry.symbol,
+        session=date.fromisoformat(entry.session),
+        filled_at=parse_iso(entry.filled_at),
+        quantity=entry.quantity,
+        reference_price=entry.reference_price,
+        price=entry.price,
+        commission=entry.commission,
+        clipped=entry.clipped,
+    )
 
 
 @dataclass(frozen=True, slots=True)

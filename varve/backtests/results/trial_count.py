@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from varve.backtests.record.folder import RunFolder
-from varve.backtests.record.trials import Trial, registry_beside, trial_of_run
+from varve.backtests.record.run_record import TrialsFound, TrialsProblem
+from varve.backtests.record.trial_lines import Trial, trial_of_run
+from varve.backtests.record.trials import registry_beside
 from varve.backtests.results.luck import (
     deflated_sharpe,
     minimum_track_record,
@@ -59,8 +60,8 @@ def count_trials(trials: Sequence[Trial], run: Trial, *, complete: bool = True) 
     )
 
 
-def deflate(folder: RunFolder, returns: Floats) -> dict[str, Any] | None:
-    """What ``run.json`` and the report say of a run beside all others that were tried.
+def deflate(folder: RunFolder, returns: Floats) -> TrialsFound | TrialsProblem | None:
+    """Return what ``run.json`` and the report say of a run beside all others that were tried.
 
     Where the registry does not hold the run, because its folder was copied from elsewhere, it is what
     its ``run.json`` says already. A registry that cannot be used is told, with the reason.
@@ -70,61 +71,59 @@ def deflate(folder: RunFolder, returns: Floats) -> dict[str, Any] | None:
         returns: of its agent, simple, per session, shape (n,).
 
     Returns:
-        JSON values; None where nothing is known.
+        The entry; None where nothing is known.
     """
-    manifest = folder.read()
-    recorded: dict[str, Any] | None = manifest.get("trials")
+    recorded = folder.read()
     try:
         registry = registry_beside(folder)
         if registry is None:
-            return recorded
-        run = trial_of_run(manifest)
+            return recorded.trials
+        run = trial_of_run(recorded)
         count = count_trials(registry.trials(), run, complete=registry.complete())
     except VarveError as error:
-        return {"problem": str(error)}
+        return TrialsProblem(problem=str(error))
     sharpes = dict(count.sharpes)
     probability = probabilistic_sharpe(returns)
     if not math.isnan(probability):
         sharpes[(run.settings, run.seed)] = sharpe_per_session(returns)
     deflated = deflated_sharpe(returns, count.settings, list(sharpes.values()))
-    found = {
-        "ticker": run.ticker,
-        "settings": count.settings,
-        "trials": count.trials,
-        "complete": count.complete,
-        "known_sharpes": len(sharpes),
-        "luck_sharpe_per_session": deflated.luck,
-        "probabilistic_sharpe": probability,
-        "deflated_sharpe": deflated.probability,
-        "minimum_track_record_sessions": minimum_track_record(returns),
-    }
-    return {name: None if _nan(value) else value for name, value in found.items()}
+    return TrialsFound(
+        ticker=run.ticker,
+        settings=count.settings,
+        trials=count.trials,
+        complete=count.complete,
+        known_sharpes=len(sharpes),
+        luck_sharpe_per_session=_finite(deflated.luck),
+        probabilistic_sharpe=_finite(probability),
+        deflated_sharpe=_finite(deflated.probability),
+        minimum_track_record_sessions=_finite(minimum_track_record(returns)),
+    )
 
 
-def trials_sentence(found: Mapping[str, Any] | None) -> str:
-    """What :func:`deflate` found, in words; empty where nothing is known."""
+def trials_sentence(found: TrialsFound | TrialsProblem | None) -> str:
+    """Say what :func:`deflate` found, in words; empty where nothing is known."""
     if found is None:
         return ""
-    if "problem" in found:
-        return f"Without a deflated Sharpe ratio: {found['problem']}"
-    least = "" if found["complete"] else "at least "
-    settings, trials = found["settings"], found["trials"]
+    if isinstance(found, TrialsProblem):
+        return f"Without a deflated Sharpe ratio: {found.problem}"
+    least = "" if found.complete else "at least "
+    settings, trials = found.settings, found.trials
     text = (
-        f"Tried on {found['ticker']} in windows that share a session with this one: {least}"
+        f"Tried on {found.ticker} in windows that share a session with this one: {least}"
         f"{settings:,} {'setting' if settings == 1 else 'settings'} in {trials:,} "
         f"{'trial' if trials == 1 else 'trials'}."
     )
-    if found["deflated_sharpe"] is None:
+    if found.deflated_sharpe is None:
         return f"{text} This run has no Sharpe ratio to deflate."
-    text += f" Probability that the true Sharpe ratio is above 0: {found['probabilistic_sharpe']:.2f}"
+    text += f" Probability that the true Sharpe ratio is above 0: {found.probabilistic_sharpe:.2f}"
     if settings > 1:
-        text += f"; above the best that luck finds in {settings:,}: {found['deflated_sharpe']:.2f}"
+        text += f"; above the best that luck finds in {settings:,}: {found.deflated_sharpe:.2f}"
     text += " (deflated Sharpe)." if settings > 1 else "; nothing else was tried to deflate it by."
-    needed = found["minimum_track_record_sessions"]
+    needed = found.minimum_track_record_sessions
     if needed is None:
         return f"{text} No length of such a record would put it above 0."
     return f"{text} Such a record is above 0 at 95 % from {needed:,.0f} sessions on."
 
 
-def _nan(value: Any) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from varve import registry
 from varve.backtests.config import RunConfig
-from varve.backtests.record.trials import Trial, trial_of_run
+from varve.backtests.record.run_record import RunRecord, TriedSettings, TuningEntry
+from varve.backtests.record.trial_lines import Trial, trial_of_run
 from varve.backtests.simulate.window import Window
 from varve.clock import iso
 from varve.envs.costs import get_costs
@@ -28,15 +28,18 @@ class Search:
     start: date
     end: date
 
-    def json(self) -> dict[str, Any]:
+    @property
+    def entry(self) -> TuningEntry:
         """What ``run.json`` keeps of it; scores are annualised Sharpe ratios on the warm-up."""
-        return {
-            "start": iso(self.start),
-            "end": iso(self.end),
-            "base": self.found.base.model_dump(mode="json"),
-            "best": self.found.best.model_dump(mode="json"),
-            "trials": [{"params": trial.params, "score": trial.score} for trial in self.found.trials],
-        }
+        return TuningEntry(
+            start=iso(self.start),
+            end=iso(self.end),
+            base=self.found.base.model_dump(mode="json"),
+            best=self.found.best.model_dump(mode="json"),
+            trials=tuple(
+                TriedSettings(params=dict(trial.params), score=trial.score) for trial in self.found.trials
+            ),
+        )
 
 
 def search(config: RunConfig, data: InstrumentData, window: Window) -> Search:
@@ -76,37 +79,39 @@ def search(config: RunConfig, data: InstrumentData, window: Window) -> Search:
     return Search(found, start, last)
 
 
-def trials_of_search(manifest: Mapping[str, Any]) -> Sequence[Trial]:
-    """The trials of a run's search, as the registry takes them; they were tried on the warm-up."""
-    kept = manifest["tuning"]
-    per_year = get_calendar(manifest["instrument"]["calendar"]).sessions_per_year
-    tried = [{**manifest, "agent_settings": {**kept["base"], **t["params"]}} for t in kept["trials"]]
+def trials_of_search(run: RunRecord) -> Sequence[Trial]:
+    """Return the trials of a run's search, as the registry takes them; they were tried on the warm-up."""
+    kept = run.tuning
+    if kept is None:
+        return ()
+    per_year = get_calendar(run.instrument.calendar).sessions_per_year
+    tried = [run.changed(agent_settings={**kept.base, **trial.params}) for trial in kept.trials]
     return [
         Trial(
             origin="search",
             agent=as_run.agent,
             ticker=as_run.ticker,
             world=as_run.world,
-            start=kept["start"],
-            end=kept["end"],
+            start=kept.start,
+            end=kept.end,
             settings=as_run.settings,
             seed=as_run.seed,
             finished=True,
-            sharpe=None if trial["score"] is None else trial["score"] / per_year**0.5,
+            sharpe=None if trial.score is None else trial.score / per_year**0.5,
         )
-        for trial, as_run in zip(kept["trials"], map(trial_of_run, tried), strict=True)
+        for trial, as_run in zip(kept.trials, map(trial_of_run, tried), strict=True)
     ]
 
 
-def tuning_sentence(manifest: Mapping[str, Any]) -> str:
-    """How the settings were chosen, in one sentence; empty for a run that was not tuned."""
-    kept = manifest.get("tuning")
-    if not kept:
+def tuning_sentence(run: RunRecord) -> str:
+    """Say how the settings were chosen, in one sentence; empty for a run that was not tuned."""
+    kept = run.tuning
+    if kept is None:
         return ""
-    settings = ", ".join(f"{name}={value}" for name, value in kept["best"].items())
-    scores = [trial["score"] for trial in kept["trials"] if trial["score"] is not None]
+    settings = ", ".join(f"{name}={value}" for name, value in kept.best.items())
+    scores = [trial.score for trial in kept.trials if trial.score is not None]
     best = f"a Sharpe ratio of {max(scores):.2f} there" if scores else "none of which traded"
     return (
-        f"Settings chosen on the warm-up from {kept['start']} to {kept['end']} alone, the best of "
-        f"{len(kept['trials'])} tried with {best}: {settings}."
+        f"Settings chosen on the warm-up from {kept.start} to {kept.end} alone, the best of "
+        f"{len(kept.trials)} tried with {best}: {settings}."
     )

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from varve.backtests.record.folder import COPY_AGAIN, RunFolder
+from varve.backtests.record.run_record import MemoryEntry, RunRecord
 from varve.clock import iso
 from varve.config import home
 from varve.errors import IntegrityError, StorageError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from varve.backtests.config import RunConfig
-    from varve.backtests.record.folder import RunFolder
     from varve.backtests.simulate.window import Window
     from varve.market.data import InstrumentData
     from varve.memory.disk.snapshot import Snapshot
@@ -89,7 +89,7 @@ def keep_with_run(folder: RunFolder, snapshot: Snapshot) -> None:
     write_snapshot(folder.snapshot, snapshot)
 
 
-def snapshot_of_run(folder: RunFolder, manifest: Mapping[str, Any]) -> Snapshot | None:
+def snapshot_of_run(folder: RunFolder, run: RunRecord) -> Snapshot | None:
     """What a recorded run began with, from its own folder; None where it began with nothing.
 
     Raises:
@@ -98,15 +98,15 @@ def snapshot_of_run(folder: RunFolder, manifest: Mapping[str, Any]) -> Snapshot 
     """
     from varve.memory.disk.snapshot import read_snapshot
 
-    entry = manifest.get("memory")
-    if not entry:
+    entry = run.memory
+    if entry is None:
         return None
     snapshot = read_snapshot(folder.snapshot)
-    if snapshot.id != entry["snapshot"]:
+    if snapshot.id != entry.snapshot:
         raise IntegrityError(
             f"{folder.snapshot} is not what the run began with: {snapshot.id[:12]}, "
-            f"run.json says {entry['snapshot'][:12]}",
-            mend="copy the run folder again from where it is whole",
+            f"run.json says {entry.snapshot[:12]}",
+            mend=COPY_AGAIN,
         )
     return snapshot
 
@@ -170,37 +170,37 @@ def _instant(data: InstrumentData, index: int) -> datetime:
     return decided
 
 
-def memory_entry(snapshot: Snapshot | None, data: InstrumentData, window: Window) -> dict[str, Any] | None:
-    """What ``run.json`` says of the memory that a run begins with; None where it begins with none."""
+def memory_entry(snapshot: Snapshot | None, data: InstrumentData, window: Window) -> MemoryEntry | None:
+    """Return what ``run.json`` says of the memory that a run begins with; None where it begins with none."""
     if snapshot is None:
         return None
-    return {
-        "snapshot": snapshot.id,
-        "memories": {name: len(image.rows) for name, image in snapshot.images.items()},
-        "last_available_at": iso(snapshot.last_available_at),
-        "from_the_future": knows_future(snapshot, data, window),
-        "synthetic": snapshot.synthetic,
-        "embedder": snapshot.embedder,
-        "source": dict(snapshot.source),
-    }
+    return MemoryEntry(
+        snapshot=snapshot.id,
+        memories={name: len(image.rows) for name, image in snapshot.images.items()},
+        last_available_at=iso(snapshot.last_available_at),
+        from_the_future=knows_future(snapshot, data, window),
+        synthetic=snapshot.synthetic,
+        embedder=snapshot.embedder,
+        source=dict(snapshot.source),
+    )
 
 
-def memory_sentences(manifest: Mapping[str, Any]) -> tuple[str, list[str]]:
+def memory_sentences(run: RunRecord) -> tuple[str, list[str]]:
     """What table and report say of it: a plain sentence (empty without a snapshot), and warnings."""
-    entry = manifest.get("memory")
-    if not entry:
+    entry = run.memory
+    if entry is None:
         return "", []
-    until = entry["last_available_at"][:10]
+    until = entry.last_available_at[:10]
     plain = (
-        f"It begins with memory {entry['snapshot'][:12]}: {sum(entry['memories'].values()):,} memories, "
-        f"known until {until}, of run {entry['source'].get('run_id', 'unknown')}."
+        f"It begins with memory {entry.snapshot[:12]}: {sum(entry.memories.values()):,} memories, "
+        f"known until {until}, of run {entry.source.get('run_id', 'unknown')}."
     )
     warnings = []
-    if entry["from_the_future"]:
+    if entry.from_the_future:
         warnings.append(
             f"This run began with a memory that knows its future, until {until} (--allow-future-memory). "
             "An ablation, not a result."
         )
-    if entry["synthetic"] and not manifest["synthetic"]:
+    if entry.synthetic and not run.synthetic:
         warnings.append("The memory that this run began with was made on synthetic data.")
     return plain, warnings

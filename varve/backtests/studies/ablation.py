@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from varve.backtests.config import RunConfig
-from varve.backtests.record.trials import Trial, TrialRegistry, trial_of_run
+from varve.backtests.record.trial_lines import Trial, trial_of_settings
+from varve.backtests.record.trials import TrialRegistry
 from varve.backtests.results.metrics import session_returns
 from varve.backtests.results.sharpe import Z_95, Estimate, holm, pooled_difference
 from varve.backtests.results.track import track_of_records
@@ -24,11 +25,12 @@ from varve.errors import SettingError, UsageError
 from varve.market.calendars import get_calendar
 from varve.market.data import Floats
 from varve.memory.state.config import TIERS, MemoryConfig
+from varve.types import Json, JsonObject
 
 FULL = "full memory"
 _FOR_EVER = {"tau_days": 36_500.0, "importance_factor": 1.0}
 
-VARIANTS: dict[str, dict[str, Any]] = {
+VARIANTS: dict[str, JsonObject] = {
     **{f"without {tier}": {"recalled_tiers": [t for t in TIERS if t != tier]} for tier in TIERS},
     "no decay": dict.fromkeys(TIERS, _FOR_EVER),
     "no credit": {"credit_points": 0.0, "credits_to_promote": 1e9, "credits_to_demote": 1e9},
@@ -133,7 +135,7 @@ def ablate(config: RunConfig, *, seeds: int, on_run: OnRun | None = None) -> Abl
     )
 
 
-def _seeded(config: RunConfig, changes: Mapping[str, Any], seed: int, first: Prepared) -> RunConfig:
+def _seeded(config: RunConfig, changes: Mapping[str, Json], seed: int, first: Prepared) -> RunConfig:
     values = config.model_dump()
     values["seed"] += seed
     if first.data.provenance.synthetic:
@@ -157,17 +159,16 @@ def _run(prepared: Prepared, registry: TrialRegistry) -> Floats:
 def _trial(prepared: Prepared, returns: Floats) -> Trial:
     """As a run of these settings would be entered, but without a folder."""
     bars, window = prepared.data.bars, prepared.window
-    manifest = {
-        "config": prepared.config.model_dump(mode="json"),
-        "agent_settings": prepared.trader_config.model_dump(mode="json"),
-        "window": {"start": iso(bars.session(window.first)), "end": iso(bars.session(window.last))},
-        "synthetic": prepared.data.provenance.synthetic,
-        "run_id": None,
-        "started_at": "",
-    }
+    tried = trial_of_settings(
+        prepared.config.model_dump(mode="json"),
+        prepared.trader_config.model_dump(mode="json"),
+        start=iso(bars.session(window.first)),
+        end=iso(bars.session(window.last)),
+        synthetic=prepared.data.provenance.synthetic,
+    )
     spread = float(returns.std(ddof=1))
     sharpe = float(returns.mean()) / spread if spread > 0 else None
-    return replace(trial_of_run(manifest), origin="search", finished=True, sharpe=sharpe)
+    return replace(tried, origin="search", finished=True, sharpe=sharpe)
 
 
 def compare_variants(returns: Mapping[str, Sequence[Floats]], per_year: int) -> list[Compared]:

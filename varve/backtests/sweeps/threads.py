@@ -75,7 +75,7 @@ def run_sweep(
     states = [RunState(config) for config in sweep.runs]
     for state in states:
         state.folder = None if again else record.folder(state.config)
-        if state.folder is not None and state.folder.read()["status"] == "finished":
+        if state.folder is not None and state.folder.read().status == "finished":
             state.state = "finished"
     left = [state for state in states if state.state != "finished"]
     going = _Going(record, Lockstep(len(left)), use_cache)

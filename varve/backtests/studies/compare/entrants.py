@@ -6,17 +6,17 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
 
-from varve.backtests.config import TABLES, chosen
+from varve.backtests.config import TABLES
 from varve.backtests.record.folder import RunFolder
-from varve.backtests.record.trials import Trial, registry_beside, trial_of_run
+from varve.backtests.record.trial_lines import Trial, trial_of_run
+from varve.backtests.record.trials import registry_beside
 from varve.backtests.results.tables import recorded_trading
 from varve.backtests.results.track import Track, track_of_records, track_of_rows
 from varve.backtests.results.trial_count import TrialCount, count_trials
 from varve.backtests.simulate.steps import run_baseline
 from varve.market.calendars import get_calendar
-from varve.types import Action
+from varve.types import Action, Json, JsonObject
 
 _APART = frozenset({"agent", "ticker", "seed", "settings", "start", "end"})
 
@@ -35,7 +35,7 @@ class Entrant:
     track: Track
     held: Track
     actions: Mapping[date, Action]
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Json]
     sessions_per_year: int
     synthetic: bool
     currency: str
@@ -57,46 +57,46 @@ def read_entrant(folder: RunFolder) -> Entrant:
         IntegrityError: if the trial registry beside it is damaged or missing.
     """
     trading = recorded_trading(folder)
-    manifest, prepared, steps = trading
+    recorded, prepared, steps = trading
     registry = registry_beside(folder)
-    run = trial_of_run(manifest)
+    run = trial_of_run(recorded)
     count = None
     if registry is not None:
         count = count_trials(registry.trials(), run, complete=registry.complete())
     notes = []
-    if manifest["status"] != "finished":
-        notes.append(f"{manifest['status']} after {len(steps)} sessions")
-    if manifest["fill_rule"] == "same_close":
+    if recorded.status != "finished":
+        notes.append(f"{recorded.status} after {len(steps)} sessions")
+    if recorded.fill_rule == "same_close":
         notes.append("fill=same_close: an ablation, not a result")
-    if (manifest.get("memory") or {}).get("from_the_future"):
+    if recorded.memory is not None and recorded.memory.from_the_future:
         notes.append("its memory knows the future: an ablation, not a result")
     return Entrant(
-        run_id=manifest["run_id"],
+        run_id=recorded.run_id,
         trial=run,
         track=track_of_rows(run.agent, steps, prepared),
         held=track_of_records("buy-and-hold", run_baseline(prepared, "buy-and-hold"), prepared),
         actions={
-            date.fromisoformat(row["session"]): Action(row["decision"]["orders"][0][1])
+            date.fromisoformat(row.session): Action(row.decision.action)
             for row in steps
-            if row["decision"]["orders"]
+            if row.decision.action is not None
         },
         settings={
-            **manifest["config"],
-            **flat(manifest["agent_settings"]),
-            **{name: chosen(manifest["config"], name) for name in TABLES},
+            **recorded.config.as_json(),
+            **flat(recorded.agent_settings),
+            **{name: recorded.config.chosen(name) for name in TABLES},
         },
         sessions_per_year=get_calendar(prepared.data.instrument.calendar).sessions_per_year,
-        synthetic=manifest["synthetic"],
+        synthetic=recorded.synthetic,
         currency=prepared.data.instrument.currency,
-        has_model=manifest["model"] is not None,
+        has_model=recorded.model is not None,
         count=count,
         note="; ".join(notes),
     )
 
 
-def flat(settings: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+def flat(settings: Mapping[str, Json], before: str = "") -> JsonObject:
     """Nested settings under dotted names."""
-    found: dict[str, Any] = {}
+    found: JsonObject = {}
     for name, value in settings.items():
         if isinstance(value, Mapping):
             found |= flat(value, f"{before}{name}.")

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
+from typing import NamedTuple
 
-from varve.backtests.derive import RESCORE_CHART, RESCORE_FILE
+from varve.backtests.record.cards import RESCORE_CHART, RESCORE_FILE
 from varve.backtests.record.folder import RunFolder, write_atomically
 from varve.backtests.studies.rescore.chart import RULE_COLOURS, draw_rescored
 from varve.backtests.studies.rescore.rescore import IN_WORDS, Rescored
 from varve.backtests.studies.rescore.sentences import (
-    as_json,
     percent,
     ratio,
+    rescore_card,
     rules_table,
     sentences,
     size,
@@ -30,7 +30,7 @@ def write_rescored(folder: RunFolder, rescored: Rescored) -> None:
         StorageError: if the folder cannot be written.
     """
     chart = draw_rescored(rescored)
-    text = json.dumps(as_json(rescored), indent=1, allow_nan=False) + "\n"
+    text = json.dumps(rescore_card(rescored).as_json(), indent=1, allow_nan=False) + "\n"
     write_atomically(folder.path / RESCORE_FILE, text)
     (folder.path / RESCORE_CHART).write_bytes(chart)
     write_atomically(folder.path / PAGE_FILE, render_rescored(rescored, chart))
@@ -63,14 +63,26 @@ def render_rescored(rescored: Rescored, chart: bytes) -> str:
     )
 
 
-def _card(rescored: Rescored, rule: str) -> dict[str, Any]:
+class RuleShown(NamedTuple):
+    """One rule's score as the page shows it."""
+
+    rule: str
+    name: str
+    colour: str
+    total: str
+    sharpe: str
+    drawdown: str
+    held: str
+
+
+def _card(rescored: Rescored, rule: str) -> RuleShown:
     column = next(column for column in rescored.columns if column.rule == rule)
-    return {
-        "rule": rule,
-        "name": IN_WORDS[rule],
-        "colour": RULE_COLOURS[rule],
-        "total": percent(column.agent.total_return),
-        "sharpe": ratio(column.agent.sharpe),
-        "drawdown": size(column.agent.max_drawdown),
-        "held": percent(column.buy_and_hold.total_return),
-    }
+    return RuleShown(
+        rule=rule,
+        name=IN_WORDS[rule],
+        colour=RULE_COLOURS[rule],
+        total=percent(column.agent.total_return),
+        sharpe=ratio(column.agent.sharpe),
+        drawdown=size(column.agent.max_drawdown),
+        held=percent(column.buy_and_hold.total_return),
+    )

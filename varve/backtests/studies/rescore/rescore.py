@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from varve.backtests.record.folder import RunFolder
+from varve.backtests.record.rows import StepRow
 from varve.backtests.results.metrics import compute_metrics
 from varve.backtests.results.paper_scores import SCORING, Scored, carried
 from varve.backtests.results.tables import recorded_trading
@@ -114,7 +115,7 @@ def rescore(folder: RunFolder, rules: Sequence[str] = RULES) -> Rescored:
         if rule not in RULES:
             raise UnknownNameError("scoring rule", rule, RULES)
     trading = recorded_trading(folder)
-    manifest, prepared = trading.manifest, _realistic(trading.prepared)
+    run, prepared = trading.run, _realistic(trading.prepared)
     decided = [_action(row) for row in trading.steps]
     actions = tuple(action or Action.HOLD for action in decided)
     first, last = prepared.window.first, prepared.window.last
@@ -131,19 +132,18 @@ def rescore(folder: RunFolder, rules: Sequence[str] = RULES) -> Rescored:
     ]
     columns.append(_realistic_column(prepared, _traded(prepared, decided), _traded(prepared, bought)))
     free = _traded(_without_costs(prepared), decided)
-    config = manifest["config"]
     return Rescored(
-        run_id=manifest["run_id"],
-        run_digest=manifest.get("run_digest"),
-        agent=config["agent"],
-        ticker=config["ticker"],
-        label=manifest["data_label"],
-        synthetic=manifest["synthetic"],
+        run_id=run.run_id,
+        run_digest=run.run_digest,
+        agent=run.config.agent,
+        ticker=run.config.ticker,
+        label=run.data_label,
+        synthetic=run.synthetic,
         fill_rule=prepared.fill_rule,
         currency=prepared.data.instrument.currency,
         sessions=sessions,
         actions=actions,
-        failures=sum(row["failure"] is not None for row in trading.steps),
+        failures=sum(row.failure is not None for row in trading.steps),
         columns=tuple(columns),
         stages=_stages(columns, closes, opens, prepared.fill_rule, actions, _total(free)),
     )
@@ -191,10 +191,8 @@ def _compounded(growth: Floats) -> float:
     return float(np.prod(growth)) - 1.0
 
 
-def _action(row: dict[str, object]) -> Action | None:
-    decision: dict[str, object] = row["decision"]  # type: ignore[assignment]
-    orders: list[list[str]] = decision["orders"]  # type: ignore[assignment]
-    return Action(orders[0][1]) if orders else None
+def _action(row: StepRow) -> Action | None:
+    return None if row.decision.action is None else Action(row.decision.action)
 
 
 def _realistic(prepared: Prepared) -> Prepared:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from varve.backtests.record.cards import ColumnTold, RescoreCard, ScoredTold, StageTold, TableTold
 from varve.backtests.results.paper_scores import Scored
 from varve.backtests.studies.rescore.rescore import IN_WORDS, REALISTIC, Column, Rescored
 
@@ -147,41 +148,45 @@ def rules_table(rescored: Rescored) -> list[TableRow]:
     ]
 
 
-def as_json(rescored: Rescored) -> dict[str, Any]:
-    """Everything as JSON values; curves have one entry per session, positions one per decision."""
-    first, second = sentences(rescored)
+def rescore_card(rescored: Rescored) -> RescoreCard:
+    """Return what ``rescore.json`` holds; curves have one entry per session, positions one per decision."""
     header, rows = table(rescored)
-    return {
-        "run_id": rescored.run_id,
-        "run_digest": rescored.run_digest,
-        "agent": rescored.agent,
-        "ticker": rescored.ticker,
-        "synthetic": rescored.synthetic,
-        "fill_rule": rescored.fill_rule,
-        "currency": rescored.currency,
-        "start": rescored.sessions[0].isoformat(),
-        "end": rescored.sessions[-1].isoformat(),
-        "decisions": rescored.counts,
-        "failures": rescored.failures,
-        "columns": [_column_json(column) for column in rescored.columns],
-        "stages": [stage._asdict() for stage in rescored.stages],
-        "sentences": [first, second],
-        "table": {"header": header, "rows": [[row.label, *row.cells] for row in rows]},
-    }
+    return RescoreCard(
+        run_id=rescored.run_id,
+        run_digest=rescored.run_digest,
+        agent=rescored.agent,
+        ticker=rescored.ticker,
+        synthetic=rescored.synthetic,
+        fill_rule=rescored.fill_rule,
+        currency=rescored.currency,
+        start=rescored.sessions[0].isoformat(),
+        end=rescored.sessions[-1].isoformat(),
+        decisions=rescored.counts,
+        failures=rescored.failures,
+        columns=tuple(_column_told(column) for column in rescored.columns),
+        stages=tuple(StageTold(change=s.change, total_return=s.total_return) for s in rescored.stages),
+        sentences=sentences(rescored),
+        table=TableTold(header=tuple(header), rows=tuple((row.label, *row.cells) for row in rows)),
+    )
 
 
-def _column_json(column: Column) -> dict[str, Any]:
-    return {
-        "rule": column.rule,
-        "agent": _scored_json(column.agent),
-        "buy_and_hold": _scored_json(column.buy_and_hold),
-        "costs": column.costs,
-    }
+def _column_told(column: Column) -> ColumnTold:
+    return ColumnTold(
+        rule=column.rule,
+        agent=_scored_told(column.agent),
+        buy_and_hold=_scored_told(column.buy_and_hold),
+        costs=column.costs,
+    )
 
 
-def _scored_json(scored: Scored) -> dict[str, Any]:
-    names = (
-        "total_return", "annual_return", "annual_volatility", "sharpe", "max_drawdown", "trades", "wealth",
-        "position",
-    )  # fmt: skip
-    return {name: getattr(scored, name) for name in names}
+def _scored_told(scored: Scored) -> ScoredTold:
+    return ScoredTold(
+        total_return=scored.total_return,
+        annual_return=scored.annual_return,
+        annual_volatility=scored.annual_volatility,
+        sharpe=scored.sharpe,
+        max_drawdown=scored.max_drawdown,
+        trades=scored.trades,
+        wealth=scored.wealth,
+        position=scored.position,
+    )

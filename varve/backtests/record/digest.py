@@ -1,0 +1,150 @@
+"""The run digest: what of a run's record must be equal for two runs to be the same run.
+
+A digest has a version, kept in ``run.json`` as ``digest_version``; without one it is version 1. A run
+keeps the version that it began with.
+
+Version 1 hashes every column of the journal but :data:`~varve.backtests.record.journal.UNCOMPARED`, and
+the derived files of the folder after it: so a new column, or another digit in a table, is another digest.
+
+Version 2 hashes the journal alone, and of it what :data:`VERSION_2` names. Anything that is added to the
+journal later is left out; it can only enter under a new number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from varve.config import canonical_json
+from varve.types import Json
+
+if TYPE_CHECKING:
+    from varve.backtests.record.journal import Journal
+
+LATEST = 2
+"""The version of runs that begin now."""
+
+_USAGE = {"input_tokens": None, "output_tokens": None, "calls": None}
+_STEP = {"phase": None, "step": None, "decision_at": None, "instrument": None}
+
+Fields = Mapping[str, "Fields | None"]
+"""Names of fields that are hashed. None hashes a value whole; fields go down into an object, or into
+each object of a list."""
+
+VERSION_2: Mapping[str, Fields] = {
+    "steps": {
+        **_STEP,
+        "session": None,
+        "fill_session": None,
+        "observation_hash": None,
+        "decision": {
+            "orders": None,
+            "confidence": None,
+            "rationale": None,
+            "cited_memories": None,
+            "tool_calls": {"name": None, "arguments": None, "result": None, "error": None},
+            "usage": _USAGE,
+            "failure": {"reason": None, "detail": None, "attempts": None},
+            "stages": {"stage": None, "state": None, "detail": None, "shown": None},
+        },
+        "failure": None,
+        "orders": None,
+        "fills": {
+            "symbol": None,
+            "session": None,
+            "filled_at": None,
+            "quantity": None,
+            "reference_price": None,
+            "price": None,
+            "commission": None,
+            "clipped": None,
+        },
+        "outcomes": {
+            "step": None,
+            "symbol": None,
+            "decided_at": None,
+            "available_at": None,
+            "position": None,
+            "fill_session": None,
+            "fill_price": None,
+            "exit_session": None,
+            "exit_price": None,
+            "reward": None,
+            "horizon_sessions": None,
+            "cited_memories": None,
+        },
+        "portfolio": {"currency": None, "cash": None, "equity": None, "positions": None},
+    },
+    "model_calls": {
+        **_STEP,
+        "ordinal": None,
+        "stage": None,
+        "messages": None,
+        "tools": None,
+        "reply": {
+            "content": None,
+            "tool_calls": {"id": None, "name": None, "args": None},
+            "invalid_tool_calls": {"id": None, "name": None, "args": None, "error": None},
+            "finish_reason": None,
+            "refusal": None,
+            "cut_items": None,
+        },
+        "usage": _USAGE,
+        "cut_items": None,
+    },
+    "memory_events": {**_STEP, "ordinal": None, "kind": None, "memory_id": None, "at": None, "data": None},
+}
+"""Tables and fields of version 2, in the order in which tables are hashed. What a model was asked, what it
+was offered and what memory kept (``messages``, ``tools``, ``data``) are hashed whole: every key is content.
+Left out are the run's name, timings (``seconds``), ``attempt`` and ``cached``."""
+
+
+def run_digest(journal: Journal, version: int, stored: Sequence[Path]) -> str:
+    """Return the run digest of a journal, SHA-256 (hex).
+
+    Args:
+        journal: the record.
+        version: of the digest, 1 or 2.
+        stored: the derived files that version 1 hashes; version 2 reads none.
+
+    Raises:
+        FileNotFoundError: if version 1 is asked for and one of them is missing.
+    """
+    return digest_1(journal, stored) if version == 1 else digest_2(journal)
+
+
+def digest_1(journal: Journal, stored: Sequence[Path]) -> str:
+    """Hash every compared column of every row, then name and bytes of each derived file."""
+    from varve.backtests.record.journal import TABLES, UNCOMPARED
+
+    digest = hashlib.sha256()
+    for table in TABLES:
+        for row in journal.raw_rows(table):
+            compared = {name: value for name, value in row.items() if name not in UNCOMPARED}
+            digest.update(canonical_json([table, compared]).encode())
+    for path in stored:
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def digest_2(journal: Journal) -> str:
+    """Hash the fields of :data:`VERSION_2` of every row, one line of canonical JSON each."""
+    digest = hashlib.sha256()
+    for table, wanted in VERSION_2.items():
+        for row in journal.raw_rows(table):
+            digest.update(canonical_json([table, projected(row, wanted)]).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def projected(value: Json, wanted: Fields | None) -> Json:
+    """Return a JSON value with the wanted fields alone; one that is absent stays absent."""
+    if wanted is None:
+        return value
+    if isinstance(value, Mapping):
+        return {name: projected(value[name], below) for name, below in wanted.items() if name in value}
+    if isinstance(value, list | tuple):
+        return [projected(item, wanted) for item in value]
+    return value
