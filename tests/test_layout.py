@@ -47,6 +47,7 @@ def test_every_entry_point_loads():
     from varve import registry
 
     for group in registry.GROUPS:
-        assert registry.names(group)
+        # Varve's own figures are computed together; metrics are other packages' alone.
+        assert registry.names(group) or group == "metrics"
         for name in registry.names(group):
             assert callable(registry.load(group, name))

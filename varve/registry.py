@@ -12,7 +12,8 @@ from typing import Any
 
 from varve.errors import UnknownNameError, UsageError
 
-GROUPS = ("agents", "strategies", "sizers", "costs", "sources", "llms", "embedders", "memories")
+GROUPS = ("agents", "strategies", "sizers", "costs", "sources", "llms", "embedders", "memories",
+          "metrics", "panels")  # fmt: skip
 _ONE_OF = {"strategies": "strategy", "costs": "cost preset", "memories": "memory"}
 """What one thing of a group is called, where that is not the group's name without its s."""
 

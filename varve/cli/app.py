@@ -34,7 +34,8 @@ for name, group in {
 }.items():  # fmt: skip
     app.add_typer(group, name=name)
 
-LISTED = ("agents", "strategies", "sizers", "costs", "llms", "embedders", "sources", "memories")
+LISTED = ("agents", "strategies", "sizers", "costs", "llms", "embedders", "sources", "memories",
+          "metrics", "panels")  # fmt: skip
 WITH_SETTINGS = ("agents", "strategies", "sizers", "costs", "memories")
 
 
@@ -108,7 +109,9 @@ def _print_registered(group: str, output: Output) -> None:
 
 
 def _summary(found: object) -> str:
-    return (found.__doc__ or "").strip().split("\n")[0]
+    # A metric is an object that says what it is.
+    said = getattr(found, "meaning", "") or found.__doc__ or ""
+    return str(said).strip().split("\n")[0]
 
 
 def _print_settings(name: str | None, output: Output) -> None:
