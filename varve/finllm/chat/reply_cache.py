@@ -90,7 +90,7 @@ class ReplyCache:
     def __init__(self, path: Path | None = None, *, clock: Clock = wall_clock) -> None:
         self.path = cache_path() if path is None else path
         self._clock = clock
-        self._file = SqliteFile(self.path, _KIND)
+        self._file = SqliteFile(self.path, _KIND, make_folder=True)
 
     def get(self, key: str) -> Answered | None:
         """The reply of that key."""
