@@ -14,7 +14,7 @@ from varve.backtests.record.inputs import write_inputs
 from varve.backtests.record.journal import Journal, JournaledStep
 from varve.backtests.record.run_record import KnowledgeEntry, RunRecord, WindowEntry
 from varve.backtests.record.step import StepRecord
-from varve.backtests.record.trials import TrialRegistry, note_result
+from varve.backtests.record.trial_registry.registry import TrialRegistry, note_result
 from varve.backtests.record.writer_lock import sole_writer
 from varve.backtests.simulate.prepare import Prepared, prepare
 from varve.backtests.simulate.rule_search import trials_of_search

@@ -11,7 +11,7 @@ import typer
 from varve.errors import BadFileError
 
 if TYPE_CHECKING:
-    from varve.backtests.record.trial_lines import Trial
+    from varve.backtests.record.trial_registry.lines import Trial
 
 trials_app = typer.Typer(
     help="Every run ever started here, failed and deleted ones too.", no_args_is_help=True
@@ -23,7 +23,7 @@ def trials_list(
     ticker: Annotated[str | None, typer.Option(help="Only what was tried on this ticker.")] = None,
 ) -> None:
     """List what was tried, oldest first, and how many settings by ticker."""
-    from varve.backtests.record.trials import TrialRegistry
+    from varve.backtests.record.trial_registry.registry import TrialRegistry
 
     registry = TrialRegistry()
     trials = [t for t in registry.trials() if ticker is None or t.ticker == ticker.upper()]
@@ -44,7 +44,7 @@ def trials_list(
 @trials_app.command("rebuild")
 def trials_rebuild() -> None:
     """Make a damaged or missing registry anew from what is left, and say what cannot be known."""
-    from varve.backtests.record.trials import TrialRegistry
+    from varve.backtests.record.trial_registry.registry import TrialRegistry
 
     registry = TrialRegistry()
     done = registry.rebuild()

@@ -7,7 +7,7 @@ import pytest
 
 from varve.backtests.config import RunConfig
 from varve.backtests.integrity.replay import replay_run
-from varve.backtests.record.trials import trial_of_run
+from varve.backtests.record.trial_registry.registry import trial_of_run
 from varve.backtests.resume import resume_run, unfinished_run
 from varve.backtests.runner import run_backtest
 from varve.backtests.simulate.prepare import prepare

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.helpers import prepared
 from varve.backtests.config import RunConfig
-from varve.backtests.record.trials import TrialRegistry
+from varve.backtests.record.trial_registry.registry import TrialRegistry
 from varve.backtests.simulate.steps import simulate
 from varve.backtests.studies.ablation import (
     FULL,

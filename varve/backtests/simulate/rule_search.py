@@ -9,7 +9,7 @@ from datetime import date
 from varve import registry
 from varve.backtests.config import RunConfig
 from varve.backtests.record.run_record import RunRecord, TriedSettings, TuningEntry
-from varve.backtests.record.trial_lines import Trial, trial_of_run
+from varve.backtests.record.trial_registry.lines import Trial, trial_of_run
 from varve.backtests.simulate.window import Window
 from varve.clock import iso
 from varve.envs.costs import get_costs

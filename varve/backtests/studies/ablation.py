@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from varve.backtests.config import RunConfig
-from varve.backtests.record.trial_lines import Trial, trial_of_settings
-from varve.backtests.record.trials import TrialRegistry
+from varve.backtests.record.trial_registry.lines import Trial, trial_of_settings
+from varve.backtests.record.trial_registry.registry import TrialRegistry
 from varve.backtests.results.metrics import session_returns
 from varve.backtests.results.sharpe import Z_95, Estimate, holm, pooled_difference
 from varve.backtests.results.track import track_of_records

@@ -9,8 +9,8 @@ from datetime import date
 
 from varve.backtests.config import TABLES
 from varve.backtests.record.folder import RunFolder
-from varve.backtests.record.trial_lines import Trial, trial_of_run
-from varve.backtests.record.trials import registry_beside
+from varve.backtests.record.trial_registry.lines import Trial, trial_of_run
+from varve.backtests.record.trial_registry.registry import registry_beside
 from varve.backtests.results.tables import recorded_trading
 from varve.backtests.results.track import Track, track_of_records, track_of_rows
 from varve.backtests.results.trial_count import TrialCount, count_trials

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
-from varve.finllm.nano import MAX_NEW_TOKENS
 from varve.finllm.nano.answers import LETTER
 from varve.finllm.nano.examples import QUESTIONS, Example, draw_example
 from varve.finllm.nano.prompt_view import SENTIMENTS
+from varve.finllm.nano.shipped import MAX_NEW_TOKENS
 from varve.finllm.nano.stage_view import IMPORTANCES, STAGES
 from varve.finllm.nano.tokenizer import END, prompt_of
 from varve.finllm.nano.training.heldout import HeldOut

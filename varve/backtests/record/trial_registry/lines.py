@@ -12,8 +12,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from varve.backtests.config import trading_tables
 from varve.backtests.record.entry import Entry, Many, Number, first_fault
-from varve.backtests.record.hash_chain import Line
 from varve.backtests.record.run_record import RunRecord
+from varve.backtests.record.trial_registry.hash_chain import Line
 from varve.config import canonical_json
 from varve.errors import BadFileError
 from varve.types import Json, JsonObject
