@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from varve.backtests.results.sharpe import _prewhitened_hac, _variance, _window_variances
+from varve.backtests.results.sharpe import (
+    _prewhitened_hac,
+    _usable,
+    _variance,
+    _window_variances,
+    seed_split,
+    window_sentence,
+)
 
 
 def autoregressive(n, phi, seed=3):
@@ -64,3 +71,33 @@ def test_the_own_part_of_independent_runs_is_all_of_their_variance():
     for count in (2, 3, 8):
         ratio = np.mean([_window_variances(rng.normal(0, 1, (400, count)))[1] * 400 for _ in range(40)])
         assert ratio == pytest.approx(1.0, rel=0.1)
+
+
+def test_without_any_variance_no_part_is_the_seeds():
+    up_and_down = np.array([0.01, -0.01] * 10)
+    split = seed_split([up_and_down, -up_and_down], 252)
+    assert (split.seeds, split.window) == (0.0, 0.0)
+    assert np.isnan(split.share)
+
+
+def test_returns_of_ten_sessions_above_a_variance_of_1e_18_can_be_used():
+    size = next(x for x in np.nextafter(1e-9, 0) + np.arange(-9, 9) * 1e-25 if x * x == 1e-18)
+    flat = np.array([size, -size] * 8)
+    assert flat.var() == 1e-18
+    assert not _usable(flat)
+    assert _usable(flat * 1.001)
+    assert _usable(np.array([0.01, -0.01] * 5))
+    assert not _usable(np.array([0.01, -0.01] * 5)[:9])
+
+
+@pytest.mark.parametrize(
+    ("interval", "said"),
+    [
+        ((0.0, 1.0), "cannot be told from 0"),
+        ((-1.0, 0.0), "cannot be told from 0"),
+        ((0.1, 1.0), "differs from 0"),
+        ((-1.0, -0.1), "differs from 0"),
+    ],
+)
+def test_an_interval_that_reaches_0_cannot_be_told_from_it(interval, said):
+    assert window_sentence(100, 252, interval).endswith(f"{said}.")

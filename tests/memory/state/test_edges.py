@@ -111,3 +111,10 @@ def test_what_float32_cannot_tell_apart_is_ranked_exactly(seed, similarity):
     assert sorted((exact[hit.row] for hit in found), reverse=True) == pytest.approx(
         np.sort(exact)[::-1][:5], abs=1e-14
     )
+
+
+@pytest.mark.parametrize(("importance", "stays"), [(5.0, True), (4.99, False)])
+def test_what_does_not_sink_and_is_not_below_the_floor_is_kept(importance, stays):
+    memory = make("finmem-paper", importance="judged", short={"importance_factor": 1.0})
+    fact = put(memory, "a fact", importance=importance)
+    assert memory.close_session(day(1)).purged == (() if stays else (fact,))
