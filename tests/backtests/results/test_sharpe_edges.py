@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from varve.backtests.results.sharpe import (
+    _moments,
     _prewhitened_hac,
     _usable,
     _variance,
@@ -101,3 +102,18 @@ def test_returns_of_ten_sessions_above_a_variance_of_1e_18_can_be_used():
 )
 def test_an_interval_that_reaches_0_cannot_be_told_from_it(interval, said):
     assert window_sentence(100, 252, interval).endswith(f"{said}.")
+
+
+def test_the_moments_of_returns_are_centred():
+    returns = autoregressive(40, 0.3) + 0.01
+    expected = np.column_stack([returns - returns.mean(), returns**2 - np.mean(returns**2)])
+    assert _moments(returns) == pytest.approx(expected)
+    assert _moments(returns).mean(axis=0) == pytest.approx([0, 0], abs=1e-15)
+
+
+def test_a_short_window_says_how_far_a_true_ratio_of_1_would_be_missed():
+    # 1.96 × √((1 + 1/2) ÷ 100) = 0.24 where a session is a year
+    assert window_sentence(100, 1, None) == (
+        "100 sessions (100.0 years) say little: even a true Sharpe ratio of 1 would be measured anywhere "
+        "from 0.8 to 1.2."
+    )

@@ -64,10 +64,11 @@ def test_the_schema_of_an_explanation_is_whole(ids, items, most):
     assert explain_tool_schema(ids) == tool("explain", "Explain why the session went as it did.", properties)
 
 
+@pytest.mark.parametrize("word", ["length", "max_tokens"])
 @pytest.mark.parametrize("key", ["finish_reason", "stop_reason", "done_reason"])
-def test_each_servers_word_for_the_end_is_read(key):
-    cut = AIMessage("BUY", response_metadata={key: "length"})
-    assert finish_reason(cut) == "length"
+def test_each_servers_word_for_the_end_is_read(key, word):
+    cut = AIMessage("BUY", response_metadata={key: word})
+    assert finish_reason(cut) == word
     assert parse_reply(cut, allowed_actions=tuple(Action), known_memory_ids=()) == Failure(
         FailureReason.TOKEN_LIMIT, "the reply was cut off at the token limit"
     )
@@ -97,3 +98,9 @@ def test_a_value_of_structure_alone_is_shown_as_empty_text():
     assert shown("") == "''"
     assert shown(7) == "7"
     assert shown("a" * 200) == "'" + "a" * 78 + "…"
+
+
+def test_words_that_are_no_call_are_shown():
+    found = parse_reply(AIMessage("I would buy."), allowed_actions=tuple(Action), known_memory_ids=())
+    detail = "a call of 'decide' or its fields as one JSON object expected, given 'I would buy.'"
+    assert found == Failure(FailureReason.UNPARSABLE, detail)

@@ -108,3 +108,8 @@ def test_its_visible_neighbours_stay(point):
 def test_other_words_in_brackets_stay():
     for one in ("[INS]", "[IMAGE]", "## System:", "[XX]"):
         assert left(one) == f"a{one}b"
+
+
+@pytest.mark.parametrize(("text", "left_of_it"), [("ok", "ok…"), ("o…", "o…")])
+def test_what_is_cut_within_structure_ends_in_one_ellipsis(text, left_of_it):
+    assert clean(text + "<b>" * 2_000, 1) == (left_of_it, True)
