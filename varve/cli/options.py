@@ -135,7 +135,7 @@ def takes_settings(*names: str) -> Callable[[Callable[..., None]], Callable[...,
         @wraps(command)
         def called(**options: Any) -> None:
             typed = {name: options.pop(name) for name in names}
-            given = {name: _plain(value) for name, value in typed.items() if value is not None}
+            given = {name: value for name, value in typed.items() if value is not None}
             command(given=given, **options)
 
         own = [p for name, p in signature(command, eval_str=True).parameters.items() if name != "given"]
@@ -177,10 +177,6 @@ def _shown(default: object) -> str | bool:
     if default is True:
         return "yes"
     return f"{default:,.0f}" if isinstance(default, float) else str(default)
-
-
-def _plain(value: object) -> object:
-    return value.date() if isinstance(value, datetime) else value
 
 
 def run_config(values: Mapping[str, Any]) -> RunConfig:

@@ -82,7 +82,9 @@ def test_a_run_uses_them_and_everything_after_it_too(varve_home):
     assert held["metrics"]["total_return"] < held_plain["metrics"]["total_return"]
     assert "costs retail commission_bps=5 · sizer fraction fraction=0.1" in folder.report.read_text()
     assert replay_run(folder).digest == manifest.run_digest
-    assert trial_of_run(manifest).settings != trial_of_run(plain.read()).settings
+    config_without = manifest.config.model_copy(update={"settings": manifest.config.agent_settings})
+    without = manifest.model_copy(update={"config": config_without})
+    assert trial_of_run(manifest).settings != trial_of_run(without).settings
     real, plainly = (rescore(f).column("varve") for f in (folder, plain))
     assert real.costs > plainly.costs > 0
     compared = compare([read_entrant(folder), read_entrant(plain)])
@@ -95,7 +97,7 @@ def test_a_stopped_run_goes_on_with_them(varve_home):
         if done == 10:
             raise KeyboardInterrupt
 
-    settings = config(sizer="fraction", settings=SET)
+    settings = config(sizer="fraction", settings={**SET, "sizer": {"fraction": 0.1, "weight": 0.5}})
     whole = run_backtest(settings).read().run_digest
     with pytest.raises(KeyboardInterrupt):
         run_backtest(settings, on_step=stop)

@@ -149,6 +149,7 @@ def test_on_the_command_line(backtest):
     ("given", "seeds", "error", "words"),
     [
         ({"agent": "macd"}, 2, UsageError, "no layered memory"),
+        ({"settings": {"memory_kind": "flat"}}, 2, UsageError, "no layered memory"),
         ({}, 0, SettingError, "0 seeds"),
     ],
 )
