@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from varve.backtests.record.step import StepRecord
 from varve.backtests.simulate.prepare import Prepared, find_trader
@@ -16,7 +16,7 @@ from varve.envs.exchange import Exchange
 from varve.envs.sizing import get_sizer
 from varve.market.market_data import MarketData
 from varve.strategies.base import RunContext, Trader
-from varve.types import Trace
+from varve.types import Json, Trace
 
 if TYPE_CHECKING:
     from varve.finllm.chat.reply_source import ReplySource
@@ -109,7 +109,7 @@ def steps_of(
         trader.finish()
 
 
-def run_baseline(prepared: Prepared, name: str, **settings: Any) -> list[StepRecord]:
+def run_baseline(prepared: Prepared, name: str, **settings: Json) -> list[StepRecord]:
     """A strategy on the same data, fills and costs, sized ``all_in``; nothing is written."""
     trader_class = find_trader(name)
     lean = replace(
