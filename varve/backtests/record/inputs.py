@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from varve.types import CorporateEvent, Document, Instrument
 
 _PRICES = ("open", "high", "low", "close", "volume")
 _METADATA_KEY = b"varve"
+
+InputRow = Mapping[str, str | int | float | date | None]
+"""A bar, a document or an event as it is written."""
 
 
 def visible_until(data: InstrumentData, last: int, decided_until: datetime, *, news: bool) -> InstrumentData:
@@ -109,7 +113,7 @@ def _bars(rows: list[dict[str, Any]]) -> BarSeries:
     )
 
 
-def _bar_rows(data: InstrumentData) -> list[dict[str, Any]]:
+def _bar_rows(data: InstrumentData) -> list[InputRow]:
     bars = data.bars
     columns = {name: getattr(bars, name).tolist() for name in _PRICES}
     return [
@@ -124,7 +128,7 @@ def _bar_rows(data: InstrumentData) -> list[dict[str, Any]]:
     ]
 
 
-def _document_rows(data: InstrumentData) -> list[dict[str, Any]]:
+def _document_rows(data: InstrumentData) -> list[InputRow]:
     return [
         {
             "kind": f"document:{d.kind}",
@@ -137,5 +141,5 @@ def _document_rows(data: InstrumentData) -> list[dict[str, Any]]:
     ]
 
 
-def _event_rows(data: InstrumentData) -> list[dict[str, Any]]:
+def _event_rows(data: InstrumentData) -> list[InputRow]:
     return [{"kind": f"event:{e.kind}", "session": e.session, "value": e.value} for e in data.events]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from varve.backtests.results.track import Track
 from varve.drawing import draw_png
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Axes = Any
 """Matplotlib's; its stubs refuse dates on an axis."""
@@ -44,7 +47,7 @@ def draw_stacked(parts: Sequence[tuple[Callable[[Axes], None], str, float]], *, 
     """A figure of parts below each other, PNG; each has what paints it, a title and a height (inches)."""
     whole = sum(height for *_, height in parts)
 
-    def paint_all(figure: Any) -> None:
+    def paint_all(figure: Figure) -> None:
         bottom = whole
         for paint, title, height in parts:
             bottom -= height

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import partial
-from typing import Any
 
 import numpy as np
 
-from varve.backtests.report.equity_charts import draw_stacked, set_dates
+from varve.backtests.report.equity_charts import Axes, draw_stacked, set_dates
 from varve.memory.history import Tally, Told, names, timeline
 from varve.memory.state.config import TIERS
 
@@ -37,7 +36,7 @@ def draw_timelines(told: Sequence[Told], *, synthetic: bool) -> dict[str, bytes]
     return charts
 
 
-def _sizes(axes: Any, days: Sequence[Tally]) -> None:
+def _sizes(axes: Axes, days: Sequence[Tally]) -> None:
     sessions = [day.session for day in days]
     layers = [*_LAYERS, *sorted({tier for day in days for tier in day.sizes} - set(TIERS))]
     counts = [[day.sizes.get(tier, 0) for day in days] for tier in layers]
@@ -46,7 +45,7 @@ def _sizes(axes: Any, days: Sequence[Tally]) -> None:
     _finish(axes, sessions, legend=True)
 
 
-def _moves(axes: Any, days: Sequence[Tally]) -> None:
+def _moves(axes: Axes, days: Sequence[Tally]) -> None:
     sessions = [day.session for day in days]
     down = -np.array([day.demoted for day in days])
     axes.bar(sessions, [day.promoted for day in days], 1.0, color=_UP, label="promoted")
@@ -57,14 +56,14 @@ def _moves(axes: Any, days: Sequence[Tally]) -> None:
     _finish(axes, sessions, legend=True)
 
 
-def _hits(axes: Any, days: Sequence[Tally]) -> None:
+def _hits(axes: Axes, days: Sequence[Tally]) -> None:
     sessions = [day.session for day in days]
     axes.plot(sessions, rolling_hit_rate(days), color=_HITS, linewidth=1.5)
     axes.set_ylim(bottom=0)
     _finish(axes, sessions, legend=False)
 
 
-def _finish(axes: Any, sessions: Sequence[date], *, legend: bool) -> None:
+def _finish(axes: Axes, sessions: Sequence[date], *, legend: bool) -> None:
     """One span of dates for every part; the legend on the title's line, where it hides nothing."""
     axes.set_xlim(sessions[0], sessions[-1] + timedelta(days=1))
     set_dates(axes)

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from varve.backtests.record.step import StepRecord
 from varve.backtests.simulate.prepare import Prepared, find_trader
@@ -14,7 +14,7 @@ from varve.backtests.simulate.trading_day import Simulation
 from varve.envs.exchange import Exchange
 from varve.market.market_data import MarketData
 from varve.strategies.base import RunContext, Trader
-from varve.types import Trace
+from varve.types import Json, Trace
 
 if TYPE_CHECKING:
     from varve.finllm.chat.reply_source import ReplySource
@@ -106,7 +106,7 @@ def steps_of(
         trader.finish()
 
 
-def run_baseline(prepared: Prepared, name: str, **settings: Any) -> list[StepRecord]:
+def run_baseline(prepared: Prepared, name: str, **settings: Json) -> list[StepRecord]:
     """A strategy on the same data, fills and costs, sized ``all_in`` as it comes; nothing is written."""
     costs = {name: table for name, table in prepared.config.trading_settings.items() if name == "costs"}
     changes = {"agent": name, "sizer": "all_in", "settings": {**settings, **costs}}

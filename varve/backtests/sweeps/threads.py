@@ -10,7 +10,7 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from varve.backtests.config import RunConfig
 from varve.backtests.record.folder import RunFolder, write_atomically
@@ -130,12 +130,11 @@ def _run(state: RunState, going: _Going, begun: threading.Event) -> None:
         if going.stopped.is_set():
             raise KeyboardInterrupt
 
-    given: dict[str, Any] = {"on_start": on_start, "on_step": on_step, "use_cache": going.use_cache}
     try:
         if state.folder is None:
-            run_backtest(state.config, **given)
+            run_backtest(state.config, on_start=on_start, on_step=on_step, use_cache=going.use_cache)
         else:
-            resume_run(state.folder, **given)
+            resume_run(state.folder, on_start=on_start, on_step=on_step, use_cache=going.use_cache)
         state.state = "finished"
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (kept and told; the other runs go on)
         state.state, state.error = "failed", error

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Any
 
 import numpy as np
 
@@ -26,7 +25,7 @@ from varve.backtests.studies.compare.entrants import Entrant, common_sessions, c
 from varve.backtests.studies.compare.pools import Pool, pools
 from varve.errors import UsageError
 from varve.market.data import Floats
-from varve.types import Action
+from varve.types import Action, Json, JsonObject
 
 _FINAGENT = ("annual_return", "sharpe", "max_drawdown")
 
@@ -90,7 +89,7 @@ class Comparison:
     cut_down: tuple[str, ...]
     has_model: bool
 
-    def json(self, words: Sequence[str]) -> dict[str, Any]:
+    def json(self, words: Sequence[str]) -> JsonObject:
         """Return JSON values; NaN and infinities become None.
 
         Args:
@@ -100,13 +99,13 @@ class Comparison:
         for column in (*found["runs"], *found["held"]):
             # The curves are in the run folders.
             column["finagent"] = {name: column["finagent"][name] for name in _FINAGENT}
-        span = {
+        span: JsonObject = {
             "start": self.sessions[0].isoformat(),
             "end": self.sessions[-1].isoformat(),
             "sessions": len(self.sessions),
         }
-        plain: dict[str, Any] = _plain({**found, **span, "words": list(words)})
-        return plain
+        told: JsonObject = {**found, **span, "words": list(words)}
+        return {name: _plain(value) for name, value in told.items()}
 
 
 def compare(entrants: Sequence[Entrant]) -> Comparison:
@@ -278,7 +277,7 @@ def _cut_down(entrants: Sequence[Entrant], sessions: Sequence[date]) -> list[str
     ]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Json) -> Json:
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from varve.backtests.studies.rescore.rescore import IN_WORDS, REALISTIC, Rescored
 from varve.backtests.studies.rescore.sentences import percent, points, signed
 from varve.drawing import draw_png
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from varve.backtests.report.equity_charts import Axes
 
 RULE_COLOURS = {"finmem-paper": "#d97706", "finagent-paper": "#8b5cf6", REALISTIC: "#0b5fa5"}
 _INK, _SOFT, _GRID = "#111827", "#6b7280", "#eef0f3"
@@ -35,12 +40,12 @@ def draw_rescored(rescored: Rescored) -> bytes:
     """The chart as PNG."""
     ribbons = RIBBON * len(rescored.columns)
     stages = STAGE * (len(rescored.stages) + 1) if rescored.stages else 0.0
-    parts: list[tuple[Any, float]] = [(_curves, CURVES), (_ribbons, ribbons)]
+    parts: list[tuple[Callable[[Axes, Rescored], None], float]] = [(_curves, CURVES), (_ribbons, ribbons)]
     if stages:
         parts.append((_stages, stages))
     whole = sum(height + GAP for _, height in parts) + 0.1
 
-    def paint(figure: Any) -> None:
+    def paint(figure: Figure) -> None:
         top = whole
         for part, height in parts:
             top -= height + GAP
@@ -55,7 +60,7 @@ def draw_rescored(rescored: Rescored) -> bytes:
     return draw_png(paint, (WIDTH, whole), dpi=150, style=_STYLE)
 
 
-def _curves(axes: Any, rescored: Rescored) -> None:
+def _curves(axes: Axes, rescored: Rescored) -> None:
     from varve.backtests.report.equity_charts import set_dates
 
     axes.set_title(f"{rescored.agent} on {rescored.ticker}: one set of decisions, by each rule (%)", pad=10)
@@ -76,7 +81,7 @@ def _curves(axes: Any, rescored: Rescored) -> None:
     set_dates(axes)
 
 
-def _label_ends(axes: Any, ends: Sequence[tuple[float, str, str, str]]) -> None:
+def _label_ends(axes: Axes, ends: Sequence[tuple[float, str, str, str]]) -> None:
     """Names at the right end of their curves, moved apart where they would lie on each other."""
     low, high = axes.get_ylim()
     apart, at = (high - low) * 0.085, -np.inf
@@ -92,7 +97,7 @@ def _label_ends(axes: Any, ends: Sequence[tuple[float, str, str, str]]) -> None:
         )  # fmt: skip
 
 
-def _ribbons(axes: Any, rescored: Rescored) -> None:
+def _ribbons(axes: Axes, rescored: Rescored) -> None:
     from matplotlib.colors import ListedColormap
     from matplotlib.patches import Patch
 
@@ -120,7 +125,7 @@ def _ribbons(axes: Any, rescored: Rescored) -> None:
     axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1.005, 0.5), fontsize=8.5, handlelength=1)
 
 
-def _stages(axes: Any, rescored: Rescored) -> None:
+def _stages(axes: Axes, rescored: Rescored) -> None:
     stages = rescored.stages
     totals = [100 * stage.total_return for stage in stages]
     last = IN_WORDS[REALISTIC]
