@@ -16,6 +16,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from varve.errors import BadFileError, SettingError, near_names
+from varve.types import Json
+
+Settings = dict[str, Any]
+"""A table of settings as TOML, Python or a shell gives it, tables in it too; not yet checked."""
 
 
 class FrozenConfig(BaseModel):
@@ -26,7 +30,7 @@ class FrozenConfig(BaseModel):
     )
 
     @classmethod
-    def build(cls, **values: Any) -> Self:
+    def build(cls, **values: object) -> Self:
         """Validate ``values``.
 
         Raises:
@@ -38,7 +42,7 @@ class FrozenConfig(BaseModel):
             raise _setting_error(cls, error) from error
 
     @classmethod
-    def from_toml(cls, path: Path, **overrides: Any) -> Self:
+    def from_toml(cls, path: Path, **overrides: object) -> Self:
         """Settings from a TOML file; ``overrides`` win over it.
 
         Raises:
@@ -56,7 +60,7 @@ class Described(NamedTuple):
     """A setting as a user reads of it; ``default`` is JSON, None where one is ``needed``."""
 
     name: str
-    default: Any
+    default: Json
     needed: bool
     allowed: str
     meaning: str
@@ -97,8 +101,10 @@ def _allowed(field: FieldInfo) -> str:
     return ", ".join([_kind(field.annotation), *bounds])
 
 
-def _kind(annotation: Any) -> str:
-    words = {bool: "true or false", int: "whole number", float: "number", str: "text", date: "YYYY-MM-DD"}
+def _kind(annotation: object) -> str:
+    words: dict[object, str] = {
+        bool: "true or false", int: "whole number", float: "number", str: "text", date: "YYYY-MM-DD",
+    }  # fmt: skip
     parts = get_args(annotation)
     if get_origin(annotation) is Literal:
         return _either([str(part) for part in parts])
@@ -113,7 +119,7 @@ def _either(choices: list[str]) -> str:
     return " or ".join([", ".join(choices[:-1]), choices[-1]]) if len(choices) > 1 else choices[0]
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> Settings:
     """The table of a TOML file.
 
     Raises:
@@ -127,7 +133,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merged(base: Mapping[str, object], over: Mapping[str, object]) -> Settings:
     """Two tables as one; the second wins, table by table."""
     both = dict(base)
     for name, value in over.items():
@@ -139,8 +145,8 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def joined(
-    base: Mapping[str, Any], over: Mapping[str, Any], *, replace: bool, name: str = ""
-) -> dict[str, Any]:
+    base: Mapping[str, object], over: Mapping[str, object], *, replace: bool, name: str = ""
+) -> Settings:
     """Two tables as one, of which nothing is dropped unsaid: a table and a value never replace each other.
 
     Args:
@@ -168,7 +174,7 @@ def joined(
     return both
 
 
-def canonical_json(value: Any) -> str:
+def canonical_json(value: object) -> str:
     """JSON with sorted keys, no spaces and no NaN, so that equal values give equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 

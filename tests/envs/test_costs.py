@@ -2,7 +2,8 @@
 
 import pytest
 
-from varve.envs.costs import COSTS, CostModel, get_costs
+from varve import registry
+from varve.envs.costs import CostModel, get_costs
 from varve.errors import SettingError
 
 ZERO = {
@@ -18,7 +19,7 @@ RETAIL = {"commission_bps": 1.0, "half_spread_bps": 2.5, "impact_coefficient": 0
 
 
 def test_the_numbers_of_the_presets():
-    assert set(COSTS) == {"zero", "retail"}
+    assert registry.names("costs") == ["retail", "zero"]
     assert get_costs("zero").model_dump() == CostModel().model_dump() == ZERO
     assert get_costs("retail").model_dump() == {**ZERO, **RETAIL}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import (
     Field,
@@ -17,7 +17,7 @@ from pydantic import (
 
 from varve.agents.importance import ImportanceJudge
 from varve.agents.prompting import Page
-from varve.config import FrozenConfig
+from varve.config import FrozenConfig, Settings
 from varve.errors import UsageError
 from varve.finllm.chat.session import ModelSession
 from varve.finllm.replies.decide import DecideReply
@@ -65,16 +65,16 @@ class AgentConfig(FrozenConfig):
 
     @field_validator("memory", mode="before")
     @classmethod
-    def _of_its_kind(cls, given: Any, info: ValidationInfo) -> Any:
+    def _of_its_kind(cls, given: object, info: ValidationInfo) -> object:
         """The settings of memory are those of the kind."""
         if isinstance(given, Mapping):
             return memory_kind(info.data.get("memory_kind", "layered")).Config.build(**given)
         return given
 
     @model_serializer(mode="wrap")
-    def _without_the_default_kind(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_the_default_kind(self, write: SerializerFunctionWrapHandler) -> Settings:
         # Runs of before this setting do not have it, and equal settings have to stay equal.
-        written: dict[str, Any] = write(self)
+        written: Settings = write(self)
         if written.get("memory_kind") == "layered":
             del written["memory_kind"]
         return written

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from varve.backtests.config import RunConfig
 from varve.backtests.record.differences import JournalReplies, check_step
@@ -144,7 +144,7 @@ def knowledge_entry(prepared: Prepared) -> KnowledgeEntry | None:
         bars.session(window.last),
         synthetic=prepared.data.provenance.synthetic,
     )
-    return KnowledgeEntry(**known)
+    return KnowledgeEntry.model_validate(known)
 
 
 def begun_record(prepared: Prepared, folder: RunFolder, clock: Clock, *, bundle: bool) -> RunRecord:
@@ -175,7 +175,7 @@ def begun_record(prepared: Prepared, folder: RunFolder, clock: Clock, *, bundle:
         "data_hash": data.content_hash,
         "bundle": bundle,
         "window": window_entry(prepared).as_json(),
-        "model": None if prepared.model is None else model_identity(prepared.model),
+        "model": None if prepared.model is None else cast("JsonObject", model_identity(prepared.model)),
         "knowledge": None if knowledge is None else knowledge.as_json(),
         "memory": None if memory is None else memory.as_json(),
         "seed": config.seed,

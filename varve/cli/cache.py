@@ -132,6 +132,4 @@ def _keys_of(run: str) -> list[str]:
         calls = list(journal.rows("model_calls"))
     finally:
         journal.close()
-    return [
-        reply_key(recorded.model.as_json(), Asked(c.stage, c.attempt, c.messages, c.tools)) for c in calls
-    ]
+    return [reply_key(recorded.model.identity, Asked(c.stage, c.attempt, c.messages, c.tools)) for c in calls]

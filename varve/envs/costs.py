@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
 
 from varve import registry
@@ -61,7 +59,7 @@ def retail() -> CostModel:
     return CostModel(commission_bps=1.0, half_spread_bps=2.5, impact_coefficient=0.1, participation_cap=0.05)
 
 
-def get_costs(name: str, **settings: Any) -> CostModel:
+def get_costs(name: str, **settings: object) -> CostModel:
     """The registered preset of that name, with some of its ``settings`` changed.
 
     A preset is a cost model, or a function that makes one.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Protocol, cast
+from typing import ClassVar, Protocol, cast
 
 from pydantic import Field
 
@@ -135,7 +135,7 @@ class FinMemUnit(FrozenConfig):
         return (Order(symbol, quantity),) if quantity else ()
 
 
-def get_sizer(name: str, **settings: Any) -> Sizer:
+def get_sizer(name: str, **settings: object) -> Sizer:
     """The registered sizer of that name.
 
     Raises:

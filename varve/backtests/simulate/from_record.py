@@ -12,12 +12,12 @@ from varve.backtests.record.run_record import RunRecord
 from varve.backtests.simulate.starting_memory import snapshot_of_run
 from varve.backtests.simulate.window import Window
 from varve.errors import IntegrityError
-from varve.types import JsonObject
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
     from varve.backtests.simulate.prepare import Prepared
+    from varve.finllm.chat.reply_source import Identity
     from varve.market.data import InstrumentData
 
 
@@ -74,9 +74,9 @@ def prepare_recorded(folder: RunFolder, run: RunRecord, model: BaseChatModel | N
     )
 
 
-def model_json(run: RunRecord) -> JsonObject | None:
+def model_json(run: RunRecord) -> Identity | None:
     """Return the model of a run as its record names it; None for an agent that asks none."""
-    return None if run.model is None else run.model.as_json()
+    return None if run.model is None else run.model.identity
 
 
 def bar_index(data: InstrumentData, session: str) -> int:

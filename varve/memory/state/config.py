@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from varve.config import FrozenConfig, merged
+from varve.config import FrozenConfig, Settings, merged
 
 TIERS: tuple[str, ...] = ("short", "mid", "long", "reflection")
 LADDER: tuple[str, ...] = ("short", "mid", "long")
@@ -131,7 +131,7 @@ class MemoryConfig(MemorySettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_from_preset(cls, given: Any) -> Any:
+    def _fill_from_preset(cls, given: object) -> object:
         if not isinstance(given, Mapping):
             return given
         preset = given.get("preset", "varve")
@@ -148,7 +148,7 @@ class MemoryConfig(MemorySettings):
 
 # FinMem, released code: importance of new memories per layer, thresholds of 60 and 80 for rising and
 # sinking, factors of .92, .967 and .988 per session.
-_SHORT: dict[str, Any] = {
+_SHORT: Settings = {
     "tau_days": 14.0,
     "importance_factor": 0.92,
     "promote_at": 60.0,
@@ -156,7 +156,7 @@ _SHORT: dict[str, Any] = {
     "importance_values": (50.0, 70.0, 90.0),
     "importance_weights": (0.5, 0.45, 0.05),
 }
-_MID: dict[str, Any] = {
+_MID: Settings = {
     "tau_days": 90.0,
     "importance_factor": 0.967,
     "promote_at": 80.0,
@@ -164,7 +164,7 @@ _MID: dict[str, Any] = {
     "importance_values": (40.0, 60.0, 80.0),
     "importance_weights": (0.05, 0.8, 0.15),
 }
-_LONG: dict[str, Any] = {
+_LONG: Settings = {
     "tau_days": 365.0,
     "importance_factor": 0.988,
     "importance_constant": 80.0,
@@ -172,7 +172,7 @@ _LONG: dict[str, Any] = {
     "importance_weights": (0.05, 0.15, 0.8),
 }
 
-_VARVE: dict[str, Any] = {
+_VARVE: Settings = {
     "importance": "constant",
     "credit_points": 18.0,
     "importance_min": 0.0,
@@ -188,7 +188,7 @@ _VARVE: dict[str, Any] = {
 
 # The released code counts recency in sessions (its τ for news is 3), purges below a recency of .05,
 # which is Δ > ln 20 · τ, or below an importance of 5, and adds 5 points times the running counter.
-_CODE: dict[str, Any] = {
+_CODE: Settings = {
     "importance": "drawn",
     "credit_points": 5.0,
     "credit_cumulative": True,
@@ -203,7 +203,7 @@ _CODE: dict[str, Any] = {
     "reflection": {**_LONG, "tau_days": 365.0 / SESSIONS_PER_DAY},
 }
 
-_PAPER: dict[str, Any] = {
+_PAPER: Settings = {
     "importance": "drawn",
     "credit_points": 5.0,
     "credits_to_promote": 1.0,
@@ -216,5 +216,5 @@ _PAPER: dict[str, Any] = {
     "reflection": _LONG,
 }
 
-PRESETS: dict[str, dict[str, Any]] = {"varve": _VARVE, "finmem-code": _CODE, "finmem-paper": _PAPER}
+PRESETS: dict[str, Settings] = {"varve": _VARVE, "finmem-code": _CODE, "finmem-paper": _PAPER}
 """The settings of each preset, before anything that a user sets."""
