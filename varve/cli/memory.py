@@ -65,21 +65,21 @@ def _embedder(folder: RunFolder, name: str) -> Embedder:
     from varve.memory.disk.stored_vectors import with_stored
     from varve.memory.embed.base import get_embedder
 
-    manifest = folder.read()
-    plain = get_embedder(manifest.config.embedder)
+    recorded = folder.read()
+    plain = get_embedder(recorded.config.embedder)
     if not folder.memory.is_dir():
         return plain
     try:
-        return with_stored(plain, folder.memory, manifest.run_id, name)
+        return with_stored(plain, folder.memory, recorded.run_id, name)
     except (StorageError, IntegrityError, UsageError) as error:
         print(f"note: {error.message}; texts are embedded again\n  → {error.mend}", file=sys.stderr)
         return plain
 
 
 def _print_heading(console: Console, folder: RunFolder, told: Sequence[Told], name: str, live: int) -> None:
-    manifest = folder.read()
-    style = "bold yellow" if manifest.synthetic else "bold"
-    console.print(manifest.data_label, style=style)
+    recorded = folder.read()
+    style = "bold yellow" if recorded.synthetic else "bold"
+    console.print(recorded.data_label, style=style)
     what = f"memory {name} of run" if name else "memory of run"
     console.print(
         f"{what} {folder.run_id} after session {told[-1].session} "
@@ -132,8 +132,8 @@ def print_timeline(run: str) -> None:
 
     folder = find_run(run)
     told = told_of_run(folder)
-    console, manifest = Console(highlight=False), folder.read()
-    console.print(manifest.data_label, style="bold yellow" if manifest.synthetic else "bold")
+    console, recorded = Console(highlight=False), folder.read()
+    console.print(recorded.data_label, style="bold yellow" if recorded.synthetic else "bold")
     for name in names(told):
         console.print(f"memory {name} of run {folder.run_id}")
         days = timeline(told, name)
@@ -142,7 +142,7 @@ def print_timeline(run: str) -> None:
         if unjudged:
             of = sum(day.stored for day in days)
             console.print(f"{unjudged:,} of {of:,} memories got the constant importance: no usable reply")
-    for name, image in draw_timelines(told, synthetic=manifest.synthetic).items():
+    for name, image in draw_timelines(told, synthetic=recorded.synthetic).items():
         file = folder.path / f"{name}.png"
         try:
             file.write_bytes(image)
@@ -220,14 +220,14 @@ def export(run: str, file: Path, *, at: date | None) -> None:
         raise UsageError(f"{file} has the ending {file.suffix!r}", mend=f"name it {file.stem}.parquet")
     folder = find_run(run)
     told = until(told_of_run(folder), at)
-    manifest = folder.read()
+    recorded = folder.read()
     source = {
-        "run_id": manifest.run_id,
-        "ticker": manifest.config.ticker,
-        "embedder": manifest.config.embedder,
-        "data": manifest.data_label,
+        "run_id": recorded.run_id,
+        "ticker": recorded.config.ticker,
+        "embedder": recorded.config.embedder,
+        "data": recorded.data_label,
     }
-    synthetic = manifest.synthetic or (manifest.memory is not None and manifest.memory.synthetic)
+    synthetic = recorded.synthetic or (recorded.memory is not None and recorded.memory.synthetic)
     memories = [remembered(folder, told, name) for name in names(told)]
     images = [memory.image() for memory in memories]
     embedder = memories[0].embedder
