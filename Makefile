@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test slow lint types bench golden clean
+.PHONY: demo test slow lint types bench golden mutants clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -34,6 +34,9 @@ bench: $(STAMP)  ## speed, with versions and load
 
 golden: $(STAMP)  ## write the golden files anew; explain the difference in CHANGELOG.md
 	$(BIN)/python -m pytest tests/test_golden.py --update-golden
+
+mutants: $(STAMP)  ## how many small faults the tests notice: a drawn sample, not part of test
+	$(BIN)/python -m tests.mutants --size $(or $(SIZE),200) --seed $(or $(SEED),20261130)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -43,7 +43,7 @@ def _scripted_unless_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that name no model are decided by the scripted stand-in: quick, and the same on any machine."""
     from varve.backtests import config as settings
 
-    monkeypatch.setattr(settings, "NANO_READS", ())
+    monkeypatch.setattr(settings, "default_llm_of", lambda agent: "scripted")
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ def kind(*migrations):
 
 def test_a_file_of_an_older_schema_is_brought_up_and_keeps_what_it_holds(tmp_path):
     path = tmp_path / "deep" / "a.db"
-    old = SqliteFile(path, kind(FIRST))
+    old = SqliteFile(path, kind(FIRST), make_folder=True)
     old.db.execute("INSERT INTO one VALUES (7)")
     old.close()
     new = SqliteFile(path, kind(FIRST, SECOND))
@@ -58,8 +58,10 @@ def test_each_way_to_fail_says_what_mends_it(tmp_path):
     assert damaged.value.mend == "move it away"
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot be made") as nowhere:
-        SqliteFile(tmp_path / "file" / "a.db", kind(FIRST))
+        SqliteFile(tmp_path / "file" / "a.db", kind(FIRST), make_folder=True)
     assert nowhere.value.mend == "make room"
+    with pytest.raises(StorageError, match="cannot be opened"):
+        SqliteFile(tmp_path / "nowhere" / "a.db", kind(FIRST))
     with pytest.raises(StorageError, match="cannot be opened"):
         SqliteFile(tmp_path / "none.db", kind(FIRST), read_only=True)
     assert not (tmp_path / "none.db").exists()

@@ -11,17 +11,33 @@ from varve.agents.prompting import Page, Prompts, labels_of, market_values, trad
 from varve.agents.stage import Budget, Stage
 from varve.agents.tools import DayTools
 from varve.backtests.config import RunConfig
+from varve.backtests.report.panel import Panel, PanelInput
+from varve.backtests.results.metric import Measured, Metric
 from varve.backtests.runner import run_backtest
 from varve.config import FrozenConfig
+from varve.envs.costs import CostModel
+from varve.envs.sizing import Sizer
 from varve.errors import DataError, IntegrityError, ModelError, UsageError, VarveError
 from varve.finllm.replies.forms import Choice, DecideForm, Each, Form, Label, Text
 from varve.finllm.replies.untrusted import section
 from varve.market import BarSeries, InstrumentData, MarketData, MarketView, Observation, Provenance
+from varve.market.sources.source import Request as SourceRequest
+from varve.market.sources.source import Source
 from varve.memory.conformance import check_memory
 from varve.memory.flat import FlatWindow
 from varve.memory.labels import Labelled, LabelledQuery
 from varve.memory.protocol import Memory
-from varve.memory.state.records import citation, of_citation
+from varve.memory.protocol import Opening as MemoryOpening
+from varve.memory.state.config import MemorySettings
+from varve.memory.state.records import (
+    CreditReport,
+    MemoryRecord,
+    NewMemory,
+    Recalled,
+    SessionReport,
+    citation,
+    of_citation,
+)
 from varve.strategies.base import Lesson, RunContext, Trader
 from varve.strategies.check import check_strategy
 from varve.strategies.signals import Reading, Signal, SignalTrader
@@ -56,6 +72,8 @@ __all__ = [
     "Budget",
     "Choice",
     "CorporateEvent",
+    "CostModel",
+    "CreditReport",
     "DataError",
     "DayTools",
     "DecideForm",
@@ -78,20 +96,33 @@ __all__ = [
     "Lesson",
     "MarketData",
     "MarketView",
+    "Measured",
     "Memory",
+    "MemoryOpening",
+    "MemoryRecord",
+    "MemorySettings",
+    "Metric",
     "ModelError",
+    "NewMemory",
     "Observation",
     "Order",
     "Outcome",
     "Page",
+    "Panel",
+    "PanelInput",
     "Portfolio",
     "Prompts",
     "Provenance",
     "Reading",
+    "Recalled",
     "RunConfig",
     "RunContext",
+    "SessionReport",
     "Signal",
     "SignalTrader",
+    "Sizer",
+    "Source",
+    "SourceRequest",
     "Stage",
     "StageNote",
     "Text",

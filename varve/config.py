@@ -7,21 +7,30 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, NamedTuple, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from varve.errors import BadFileError, SettingError, near_names
+from varve.types import Json
+
+Settings = dict[str, Any]
+"""A table of settings as TOML, Python or a shell gives it, tables in it too; not yet checked."""
 
 
 class FrozenConfig(BaseModel):
     """Base of every settings object."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True
+    )
 
     @classmethod
-    def build(cls, **values: Any) -> Self:
+    def build(cls, **values: object) -> Self:
         """Validate ``values``.
 
         Raises:
@@ -33,7 +42,7 @@ class FrozenConfig(BaseModel):
             raise _setting_error(cls, error) from error
 
     @classmethod
-    def from_toml(cls, path: Path, **overrides: Any) -> Self:
+    def from_toml(cls, path: Path, **overrides: object) -> Self:
         """Settings from a TOML file; ``overrides`` win over it.
 
         Raises:
@@ -47,7 +56,70 @@ class FrozenConfig(BaseModel):
         return hashlib.sha256(canonical_json(self.model_dump(mode="json")).encode()).hexdigest()
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+class Described(NamedTuple):
+    """A setting as a user reads of it; ``default`` is JSON, None where one is ``needed``."""
+
+    name: str
+    default: Json
+    needed: bool
+    allowed: str
+    meaning: str
+
+
+def described(cls: type[BaseModel], values: BaseModel | None = None, before: str = "") -> list[Described]:
+    """Every setting of a class, those of a settings object inside it under dotted names.
+
+    Args:
+        values: what to show as defaults; None takes those of the class.
+        before: stands before each name.
+    """
+    if values is None and not any(field.is_required() for field in cls.model_fields.values()):
+        values = cls()
+    found: list[Described] = []
+    for name, field in cls.model_fields.items():
+        needed = values is None and field.is_required()
+        default = field.get_default(call_default_factory=True) if values is None else getattr(values, name)
+        # A field may hold settings of a class that other settings choose.
+        kind = type(default) if isinstance(default, BaseModel) else field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            found += described(kind, None if needed else default, f"{before}{name}.")
+            continue
+        default = None if needed else to_jsonable_python(default)
+        meaning = " ".join((field.description or "").split())
+        found.append(Described(before + name, default, needed, _allowed(field), meaning))
+    return found
+
+
+def _allowed(field: FieldInfo) -> str:
+    """What a setting can be, in words: choices, or a kind with its bounds."""
+    bounds = [
+        f"{sign} {getattr(part, name):g}"
+        for part in field.metadata
+        for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"))
+        if isinstance(getattr(part, name, None), int | float)
+    ]
+    return ", ".join([_kind(field.annotation), *bounds])
+
+
+def _kind(annotation: object) -> str:
+    words: dict[object, str] = {
+        bool: "true or false", int: "whole number", float: "number", str: "text", date: "YYYY-MM-DD",
+    }  # fmt: skip
+    parts = get_args(annotation)
+    if get_origin(annotation) is Literal:
+        return _either([str(part) for part in parts])
+    if get_origin(annotation) is tuple:
+        return f"list of {_kind(parts[0])}"
+    if type(None) in parts:
+        return _either([*(_kind(part) for part in parts if part is not type(None)), "none"])
+    return words.get(annotation, "table" if get_origin(annotation) is dict else "any")
+
+
+def _either(choices: list[str]) -> str:
+    return " or ".join([", ".join(choices[:-1]), choices[-1]]) if len(choices) > 1 else choices[0]
+
+
+def read_toml(path: Path) -> Settings:
     """The table of a TOML file.
 
     Raises:
@@ -61,7 +133,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merged(base: Mapping[str, object], over: Mapping[str, object]) -> Settings:
     """Two tables as one; the second wins, table by table."""
     both = dict(base)
     for name, value in over.items():
@@ -73,8 +145,8 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def joined(
-    base: Mapping[str, Any], over: Mapping[str, Any], *, replace: bool, name: str = ""
-) -> dict[str, Any]:
+    base: Mapping[str, object], over: Mapping[str, object], *, replace: bool, name: str = ""
+) -> Settings:
     """Two tables as one, of which nothing is dropped unsaid: a table and a value never replace each other.
 
     Args:
@@ -102,7 +174,7 @@ def joined(
     return both
 
 
-def canonical_json(value: Any) -> str:
+def canonical_json(value: object) -> str:
     """JSON with sorted keys, no spaces and no NaN, so that equal values give equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 

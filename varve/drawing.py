@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
-Figure = Any
-"""Matplotlib's; its stubs refuse dates on an axis."""
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-_STYLE: dict[str, Any] = {
+_STYLE: dict[str, object] = {
     "font.family": "DejaVu Sans",
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -29,7 +29,7 @@ def draw_png(
     size: tuple[float, float],
     *,
     dpi: int,
-    style: Mapping[str, Any],
+    style: Mapping[str, object],
     colours: int | None = None,
 ) -> bytes:
     """The PNG of what ``paint`` puts on an empty figure.

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any
 
 
-def lazy(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+def lazy(package: str, homes: Mapping[str, str]) -> Callable[[str], object]:
     """A module-level ``__getattr__`` for ``package``: each name comes from its home module in it.
 
     Args:
@@ -15,7 +14,7 @@ def lazy(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
         homes: exported name to the module, within the package, that defines it.
     """
 
-    def get(name: str) -> Any:
+    def get(name: str) -> object:
         if name not in homes:
             raise AttributeError(f"{package} has no {name!r}")
         return getattr(import_module(f"{package}.{homes[name]}"), name)

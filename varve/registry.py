@@ -1,4 +1,4 @@
-"""Names to things: agents, strategies, sources, models and embedders, found by entry point.
+"""Names to things: agents, strategies, sizers, costs, sources, models and embedders, by entry point.
 
 Another package adds one by declaring an entry point in one of these groups; Varve's own are
 declared the same way in its ``pyproject.toml``.
@@ -12,7 +12,10 @@ from typing import Any
 
 from varve.errors import UnknownNameError, UsageError
 
-GROUPS = ("agents", "strategies", "sources", "llms", "embedders", "memories")
+GROUPS = ("agents", "strategies", "sizers", "costs", "sources", "llms", "embedders", "memories",
+          "metrics", "panels")  # fmt: skip
+_ONE_OF = {"strategies": "strategy", "costs": "cost preset", "memories": "memory"}
+"""What one thing of a group is called, where that is not the group's name without its s."""
 
 
 @cache
@@ -20,10 +23,6 @@ def _found(group: str) -> dict[str, EntryPoint]:
     if group not in GROUPS:
         raise UnknownNameError("registry group", group, GROUPS)
     return {point.name: point for point in entry_points(group=f"varve.{group}")}
-
-
-def _singular(group: str) -> str:
-    return f"{group.removesuffix('ies')}y" if group.endswith("ies") else group.removesuffix("s")
 
 
 def names(group: str) -> list[str]:
@@ -40,7 +39,7 @@ def load(group: str, name: str) -> Any:
     """
     found = _found(group)
     if name not in found:
-        raise UnknownNameError(_singular(group), name, found)
+        raise UnknownNameError(_ONE_OF.get(group, group.removesuffix("s")), name, found)
     try:
         return found[name].load()
     except (ImportError, AttributeError) as error:

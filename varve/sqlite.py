@@ -40,17 +40,20 @@ class SqliteFile:
     """An open file of a kind; made where it is not there. May be used from several threads.
 
     Args:
-        path: the file; its folder is made too.
+        path: the file.
         kind: what it is.
         read_only: change nothing, not even beside the file; the file must exist.
+        make_folder: make the folder that the file is in.
 
     Raises:
         StorageError: if it cannot be opened, read or written.
         IntegrityError: if a newer version wrote it, or it is damaged.
     """
 
-    def __init__(self, path: Path, kind: Kind, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, kind: Kind, *, read_only: bool = False, make_folder: bool = False) -> None:
         self.path, self.kind, self._lock = path, kind, RLock()
+        if make_folder:
+            self._make_folder()
         with self.failing("opened"):
             self.db = self._connect(read_only)
         try:
@@ -69,13 +72,15 @@ class SqliteFile:
             options = "mode=ro&immutable=1" if whole else "mode=ro"
             address = f"{self.path.resolve().as_uri()}?{options}"
             return sqlite3.connect(address, uri=True, timeout=PATIENCE_S, check_same_thread=False)
+        return sqlite3.connect(self.path, isolation_level=None, timeout=PATIENCE_S, check_same_thread=False)
+
+    def _make_folder(self) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(
                 f"the folder {self.path.parent} cannot be made: {error}", mend=self.kind.mend_open
             ) from error
-        return sqlite3.connect(self.path, isolation_level=None, timeout=PATIENCE_S, check_same_thread=False)
 
     def _bring_up(self, read_only: bool) -> None:
         newest = len(self.kind.migrations)

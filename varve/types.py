@@ -20,6 +20,16 @@ else:
 
 JsonObject = dict[str, Json]
 """A JSON object as it is read; functions that only look take a ``Mapping[str, Json]``."""
+ToolSchema = dict[str, Any]
+"""A tool as a model's API is told of it: name, description, parameters as JSON schema. It is read deep."""
+Message = Mapping[str, Json]
+"""A chat message as JSON."""
+Reply = Mapping[str, Any]
+"""A model's reply as JSON, as the journal keeps it: content, tool calls and more. It is read deep."""
+Arguments = Mapping[str, Json]
+"""What a model gave a tool call, by the names of the tool's parameters; not yet checked."""
+EventData = Mapping[str, Any]
+"""What a memory's event tells, JSON; its keys hang on the event's kind."""
 
 FillRule = Literal["next_open", "next_close", "same_close"]
 DocumentKind = Literal["news", "10-Q", "10-K", "guidance"]
@@ -146,7 +156,7 @@ class ToolCall:
     """A read-only question the model asked of the day's view, and what it was told."""
 
     name: str
-    arguments: Mapping[str, Any]
+    arguments: Arguments
     result: str
     error: str | None = None
 
@@ -256,9 +266,9 @@ class ModelCall:
     """
 
     stage: str
-    messages: tuple[Mapping[str, Any], ...]
-    tools: tuple[Mapping[str, Any], ...]
-    reply: Mapping[str, Any]
+    messages: tuple[Message, ...]
+    tools: tuple[Mapping[str, Json], ...]
+    reply: Reply
     usage: Usage
     attempt: int
     seconds: float
@@ -280,7 +290,7 @@ class MemoryEvent:
     kind: str
     memory_id: str
     at: datetime
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: EventData = field(default_factory=dict)
 
 
 @dataclass(slots=True)

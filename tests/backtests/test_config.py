@@ -11,7 +11,7 @@ from varve.backtests.simulate.window import resolve_window
 from varve.errors import NoDataError, SettingError
 from varve.market import BarSeries, get_calendar
 
-READ = settings.NANO_READS
+DEFAULT_LLM_OF = settings.default_llm_of
 SESSIONS = get_calendar("XNYS").sessions(date(2023, 1, 3), date(2023, 12, 29))
 BARS = BarSeries.from_sessions("XNYS", SESSIONS, np.linspace(100.0, 120.0, len(SESSIONS)))
 
@@ -36,10 +36,11 @@ def test_window_without_dates_tests_the_last_quarter_and_warms_up_before():
         ("finmem", {"llm": "scripted"}, "scripted"),
         ("finagent", {}, "nano"),
         ("sma-cross", {}, "scripted"),
+        ("finmen", {}, "scripted"),
     ],
 )
-def test_the_model_is_nano_where_it_can_read_the_agents_pages(monkeypatch, agent, given, kept):
-    monkeypatch.setattr(settings, "NANO_READS", READ)
+def test_the_model_is_the_one_that_the_agents_class_names(monkeypatch, agent, given, kept):
+    monkeypatch.setattr(settings, "default_llm_of", DEFAULT_LLM_OF)
     assert RunConfig.build(ticker="TSLA", agent=agent, **given).llm == kept
 
 

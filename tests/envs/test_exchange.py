@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.worlds_of_bars import market
-from varve.envs.costs import COSTS, CostModel, get_costs
+from varve.envs.costs import CostModel, get_costs
 from varve.envs.exchange import Exchange
 from varve.errors import IntegrityError, NoDataError, UnknownNameError, UsageError
 from varve.market import MarketData
 from varve.types import Order
 
-ZERO = COSTS["zero"]
+ZERO = get_costs("zero")
 
 
 def exchange(data, *, cash=10_000.0, costs=ZERO, **options):
@@ -236,7 +236,7 @@ def test_fills_up_to_a_bar_do_not_hang_on_later_bars(data, opens):
     other = opens[: cut + 1] + [p * 1.5 for p in opens[cut + 1 :]]
 
     def fills(series):
-        ex = exchange(market(series, series, volume=900), costs=COSTS["retail"])
+        ex = exchange(market(series, series, volume=900), costs=get_costs("retail"))
         return [ex.step((Order("X", q),)).fills for q in orders]
 
     assert fills(opens) == fills(other)

@@ -4,6 +4,7 @@ import pytest
 
 from tests.envs.test_exchange import exchange
 from tests.support.worlds_of_bars import market
+from varve.clock import to_ns
 from varve.envs.costs import CostModel
 from varve.types import Order
 
@@ -34,3 +35,19 @@ def test_the_floor_of_a_price_is_a_millionth_and_no_more():
         model = CostModel(impact_coefficient=(1 - left) / slip, adv_sessions=3)
         (fill,) = held(model).step((sale,)).fills
         assert fill.price == pytest.approx(100 * max(left, 1e-6), rel=1e-6)
+
+
+def test_an_episode_of_one_step_is_over_after_it():
+    ex = exchange(market([100] * 5, CLOSES))
+    ex.reset(first=1, length=1)
+    assert ex.step().truncated
+    assert ex.done
+    assert ex.equity_curve == (list(ex.sessions[1:3]), [10_000.0, 10_000.0])
+
+
+def test_a_fill_is_at_its_bars_end_where_it_fills_at_the_close_else_at_its_start():
+    for rule, name in (("next_open", "start_ns"), ("next_close", "end_ns"), ("same_close", "end_ns")):
+        data = market([100] * 5, CLOSES)
+        ex = exchange(data, fill_rule=rule)
+        (fill,) = ex.step((Order("X", 1),)).fills
+        assert to_ns(fill.filled_at) == getattr(data["X"].bars, name)[0 if rule == "same_close" else 1]

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.worlds_of_bars import market
-from varve.envs.costs import COSTS, CostModel
+from varve.envs.costs import CostModel, get_costs
 from varve.envs.exchange import Exchange
 from varve.errors import IntegrityError, SettingError, UsageError
 from varve.market import MarketData
 from varve.market.perturb import scramble_after
 from varve.types import CorporateEvent, Order
 
-ZERO = COSTS["zero"]
+ZERO = get_costs("zero")
 
 
 def exchange(data, *, cash=10_000.0, costs=ZERO, **options):
@@ -216,7 +216,7 @@ def test_another_future_leaves_fills_refusals_and_equity_as_they_were(data, rule
     assert not np.array_equal(other.bars.close, whole.bars.close)
 
     def replay(instrument):
-        ex = exchange(MarketData({"X": instrument}), costs=COSTS["retail"], fill_rule=rule, shorting=True)
+        ex = exchange(MarketData({"X": instrument}), costs=get_costs("retail"), fill_rule=rule, shorting=True)
         return [ex.step((Order("X", q),)) for q in orders[:cut] if not ex.done]
 
     assert replay(whole) == replay(other)

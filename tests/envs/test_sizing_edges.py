@@ -51,3 +51,18 @@ def test_nothing_is_ordered_before_a_price_is_known(name):
     account = Portfolio("USD", 100_000.0, 100_000.0, {})
     seen = Observation(0, data["X"].instrument, early.date(), early, None, data.as_of(early), account)
     assert get_sizer(name).orders(decide("BUY", seen), seen) == ()
+
+
+@pytest.mark.parametrize(
+    ("held", "action", "shorting", "order"),
+    [
+        (0.5, "BUY", False, 0),
+        (0.5, "SELL", True, -0.5),
+        (-0.5, "SELL", True, 0),
+        (-0.5, "BUY", True, 990.5),
+    ],
+)
+def test_a_part_of_a_share_is_a_position_to_all_in(held, action, shorting, order):
+    seen = observation(held, lot=0.5)
+    made = get_sizer("all_in", shorting=shorting).orders(decide(action, seen), seen)
+    assert made == ((Order("X", order),) if order else ())

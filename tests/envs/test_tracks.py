@@ -8,7 +8,7 @@ import pytest
 
 from tests.envs.test_exchange import exchange
 from tests.support.worlds_of_bars import market
-from varve.envs.costs import COSTS, CostModel
+from varve.envs.costs import CostModel, get_costs
 from varve.envs.tracks import make_track, split_ratios
 from varve.types import CorporateEvent, Order
 
@@ -92,6 +92,6 @@ def test_bars_without_a_share_traded_have_no_volume_to_take_part_in():
         pytest.approx(5 / 3), pytest.approx(10 / 3), 5.0,
     ]  # fmt: skip
     data = market([10, 10, 10], [10, 10, 10], volume=0)
-    (fill,) = exchange(data, costs=COSTS["retail"]).step((Order("X", 50),)).fills
+    (fill,) = exchange(data, costs=get_costs("retail")).step((Order("X", 50),)).fills
     assert (fill.quantity, fill.clipped) == (50.0, None)
     assert fill.price == pytest.approx(10 * (1 + 2 * 2.5e-4))

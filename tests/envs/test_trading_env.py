@@ -24,6 +24,7 @@ DATA = sample_world("TSLA")
 def test_gymnasium_has_no_complaint():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the libraries' calls of each other
         check_env(TradingEnv(DATA, episode_sessions=30), skip_render_check=True)
         check_env(gym.make("varve/Trading-v0", ticker="ETH-USD").unwrapped, skip_render_check=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import (
     Field,
@@ -17,7 +17,7 @@ from pydantic import (
 
 from varve.agents.importance import ImportanceJudge
 from varve.agents.prompting import Page
-from varve.config import FrozenConfig
+from varve.config import FrozenConfig, Settings
 from varve.errors import UsageError
 from varve.finllm.chat.session import ModelSession
 from varve.finllm.replies.decide import DecideReply
@@ -44,46 +44,54 @@ MAX_STORED_CHARS = 20_000
 
 
 class AgentConfig(FrozenConfig):
-    """Settings that agents share.
-
-    Of new documents a prompt shows ``max_news``, filings first, then the newest; a memory is cut to
-    ``memory_tokens`` and a document to ``news_tokens`` (four characters each). ``closes_shown`` closes
-    stand in the prompt. A decision has at most ``max_tool_rounds`` rounds of at most ``max_tool_calls``
-    questions each. ``memory_kind`` is a registered kind of memory, ``memory`` that kind's own settings.
-    """
+    """Settings that agents share."""
 
     max_tool_rounds: int = Field(default=2, ge=0, le=10)
+    """Rounds of questions that a decision may ask before it answers."""
     max_tool_calls: int = Field(default=4, ge=1, le=16)
+    """Questions of one round."""
     max_news: int = Field(default=10, ge=1, le=50)
+    """New documents that a prompt shows: filings first, then the newest."""
     memory_tokens: int = Field(default=80, ge=8)
+    """Longest memory in a prompt, in tokens of four characters."""
     news_tokens: int = Field(default=120, ge=8)
+    """Longest document in a prompt, in tokens of four characters."""
     closes_shown: int = Field(default=10, ge=2, le=120)
+    """Closes that a prompt shows."""
     memory_kind: str = "layered"
+    """A registered kind of memory; see: backtest list memories."""
     memory: SerializeAsAny[MemorySettings] = Field(default_factory=dict, validate_default=True)
+    """The memory, by the settings of its kind."""
 
     @field_validator("memory", mode="before")
     @classmethod
-    def _of_its_kind(cls, given: Any, info: ValidationInfo) -> Any:
+    def _of_its_kind(cls, given: object, info: ValidationInfo) -> object:
         """The settings of memory are those of the kind."""
         if isinstance(given, Mapping):
             return memory_kind(info.data.get("memory_kind", "layered")).Config.build(**given)
         return given
 
     @model_serializer(mode="wrap")
-    def _without_the_default_kind(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_the_default_kind(self, write: SerializerFunctionWrapHandler) -> Settings:
         # Runs of before this setting do not have it, and equal settings have to stay equal.
-        written: dict[str, Any] = write(self)
+        written: Settings = write(self)
         if written.get("memory_kind") == "layered":
             del written["memory_kind"]
         return written
 
 
 class Agent(Trader):
-    """Base of agents: override :meth:`begin` to open memories and :meth:`decide` to use them."""
+    """Base of agents: override :meth:`begin` to open memories and :meth:`decide` to use them.
+
+    ``forms`` are the names of the reply forms that its stages ask for, so that one can tell whether a model
+    knows them. An agent whose importance is judged asks for ``rate_importance`` besides.
+    """
 
     Config = AgentConfig
     needs_model: ClassVar[bool] = True
+    short_options: ClassVar[tuple[str, ...]] = ("memory_kind",)
     takes_memory: ClassVar[bool] = True
+    forms: ClassVar[tuple[str, ...]] = ("decide",)
 
     def begin(self, context: RunContext) -> None:
         """A run starts, with no memory open yet.

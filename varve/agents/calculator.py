@@ -6,7 +6,6 @@ import ast
 import math
 import operator
 from collections.abc import Callable
-from typing import Any
 
 from varve.agents.tools import BadArgumentsError
 
@@ -65,7 +64,7 @@ def _value(node: ast.AST) -> float:
     raise ValueError(f"only numbers, + - * / // % ** and {', '.join(_FUNCTIONS)} are known")
 
 
-def _given(name: str, place: int, node: ast.AST) -> Any:
+def _given(name: str, place: int, node: ast.AST) -> float:
     value = _value(node)
     # round(x, 2) takes its places as a whole number.
     return int(value) if name == "round" and place == 1 else value

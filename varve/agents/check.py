@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime
-from typing import Any
+from typing import Self
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
@@ -28,7 +28,7 @@ class NonsenseModel(BaseChatModel):
     def _llm_type(self) -> str:
         return "varve-nonsense"
 
-    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+    def bind_tools(self, tools: object, **kwargs: object) -> Self:
         """Tools are of no use to it."""
         return self
 
@@ -37,7 +37,7 @@ class NonsenseModel(BaseChatModel):
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> ChatResult:
         return ChatResult(generations=[ChatGeneration(message=AIMessage(NONSENSE))])
 

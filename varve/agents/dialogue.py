@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
@@ -12,7 +12,7 @@ from varve.agents.tools import DayTools, tool_name
 from varve.finllm.chat.session import ModelSession
 from varve.finllm.replies.decide import ToolRequests, reask_messages
 from varve.finllm.replies.untrusted import CHARACTERS_PER_TOKEN, clean
-from varve.types import Failure, FailureReason, ToolCall
+from varve.types import Failure, FailureReason, ToolCall, ToolSchema
 
 Reply = TypeVar("Reply")
 ERROR_TOKENS = 80
@@ -42,7 +42,7 @@ class Dialogue(Generic[Reply]):
     """
 
     session: ModelSession
-    schemas: Sequence[dict[str, Any]]
+    schemas: Sequence[ToolSchema]
     stage: str
     parse: Callable[[AIMessage], Reply | ToolRequests | Failure]
     cut_items: Callable[[], int]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
-from typing import Any
 
 from jinja2 import BaseLoader, ChoiceLoader, DictLoader, Environment, PackageLoader, StrictUndefined
 
@@ -74,7 +73,7 @@ def trading_values(context: RunContext) -> dict[str, str]:
     return {"fill": _FILLS[context.fill_rule], "shorting": _SHORTING[context.shorting]}
 
 
-def market_values(observation: Observation, closes_shown: int) -> dict[str, Any]:
+def market_values(observation: Observation, closes_shown: int) -> dict[str, object]:
     """What ``market.j2`` says of a day: dates, position, account, closes and their changes."""
     symbol = observation.instrument.symbol
     closes = observation.view.closes(symbol, max(closes_shown, CHANGES_SESSIONS[-1] + 1))

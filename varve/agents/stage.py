@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from langchain_core.messages import HumanMessage, SystemMessage
 
 from varve.agents.dialogue import Dialogue, Talk
 from varve.agents.prompting import Page
 from varve.agents.tools import DayTools, tool_name
+from varve.finllm.chat.images import Block
 from varve.finllm.chat.session import ModelSession
 from varve.finllm.replies.forms import ReplyForm
+from varve.types import ToolSchema
 
 R = TypeVar("R")
 
@@ -44,23 +46,23 @@ class Stage(Generic[R]):
     name: str
     form: ReplyForm[R]
     labels: Sequence[str] = ()
-    questions: Sequence[dict[str, Any]] = ()
+    questions: Sequence[ToolSchema] = ()
     budget: Budget = NO_QUESTIONS
-    _schemas: list[dict[str, Any]] = field(init=False, repr=False, compare=False)
+    _schemas: list[ToolSchema] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Made once: a session knows the tools of its last call by being the same objects.
         object.__setattr__(self, "_schemas", [*self._questions, self.form.schema(self.labels)])
 
     @property
-    def _questions(self) -> Sequence[dict[str, Any]]:
+    def _questions(self) -> Sequence[ToolSchema]:
         return self.questions if self.budget.rounds else ()
 
     def ask(
         self,
         session: ModelSession,
         system: SystemMessage,
-        content: str | list[str | dict[str, Any]],
+        content: str | list[str | Block],
         page: Page,
         *,
         known: Sequence[str] | None = None,

@@ -7,9 +7,8 @@ arguments are told to the model as text, never raised.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any
 
 from varve.clock import iso
 from varve.errors import VarveError
@@ -18,7 +17,7 @@ from varve.finllm.replies.untrusted import clean, section
 from varve.market.observation import Observation
 from varve.memory.state.config import TIERS
 from varve.strategies.indicators import INDICATORS, indicator
-from varve.types import Document, ToolCall
+from varve.types import Arguments, Document, JsonObject, ToolCall, ToolSchema
 
 RecallLines = Callable[[str, str], Sequence[str]]
 """``(query, tier)`` to one prompt line per memory, as of the decision instant."""
@@ -26,7 +25,7 @@ RecallLines = Callable[[str, str], Sequence[str]]
 NewsLine = Callable[[Document], str]
 """A document as one prompt line."""
 
-Answer = Callable[[Mapping[str, Any]], str]
+Answer = Callable[[Arguments], str]
 """Arguments to what the model is told; :class:`BadArgumentsError` where they do not fit."""
 
 MAX_PRICE_DAYS, MAX_NEWS_DAYS, MAX_WINDOW = 120, 60, 250
@@ -39,11 +38,11 @@ class BadArgumentsError(Exception):
     """What a model gave a tool does not fit; its text goes back to the model and no further."""
 
 
-def _whole_number(description: str, most: int) -> dict[str, Any]:
+def _whole_number(description: str, most: int) -> JsonObject:
     return {"type": "integer", "minimum": 1, "maximum": most, "description": description}
 
 
-TOOL_SCHEMAS: tuple[dict[str, Any], ...] = (
+TOOL_SCHEMAS: tuple[ToolSchema, ...] = (
     function_schema(
         "recall_memory",
         "Look up your own memories by what they are about.",
@@ -77,7 +76,7 @@ TOOL_SCHEMAS: tuple[dict[str, Any], ...] = (
 TOOL_NAMES = tuple(schema["function"]["name"] for schema in TOOL_SCHEMAS)
 
 
-def tool_name(schema: Mapping[str, Any]) -> str:
+def tool_name(schema: ToolSchema) -> str:
     """The name in a schema of OpenAI's format."""
     return str(schema["function"]["name"])
 
@@ -92,7 +91,7 @@ class DayTools:
         max_news: most documents that one ``news`` call shows, the newest.
     """
 
-    schemas: Sequence[dict[str, Any]] = TOOL_SCHEMAS
+    schemas: Sequence[ToolSchema] = TOOL_SCHEMAS
 
     def __init__(
         self, observation: Observation, recall: RecallLines, news_line: NewsLine, *, max_news: int
@@ -110,7 +109,7 @@ class DayTools:
             "indicator": self._indicator,
         }
 
-    def call(self, name: str, arguments: Mapping[str, Any]) -> ToolCall:
+    def call(self, name: str, arguments: Arguments) -> ToolCall:
         """Answer one call; what does not fit becomes :attr:`ToolCall.error`.
 
         A tool that raises something unforeseen is told as an error once, and not asked again today.
@@ -133,7 +132,7 @@ class DayTools:
             words = clean(f"{name} failed: {type(error).__name__}: {error}", MAX_ERROR_TOKENS)[0]
             return ToolCall(name, plain, "", error=words)
 
-    def _check_names(self, tool: str, arguments: Mapping[str, Any]) -> None:
+    def _check_names(self, tool: str, arguments: Arguments) -> None:
         schema = next(one for one in self.schemas if tool_name(one) == tool)
         wanted = schema["function"]["parameters"]["required"]
         missing = [name for name in wanted if name not in arguments]
@@ -144,7 +143,7 @@ class DayTools:
             takes = ", ".join(wanted) or "nothing"
             raise BadArgumentsError(f"{tool} takes {takes}: {'; '.join(parts)}")
 
-    def _recall_memory(self, arguments: Mapping[str, Any]) -> str:
+    def _recall_memory(self, arguments: Arguments) -> str:
         tier = _choice("tier", arguments["tier"], TIERS)
         query = arguments["query"]
         words = clean(query, MAX_QUERY_TOKENS)[0] if isinstance(query, str) else ""
@@ -153,7 +152,7 @@ class DayTools:
         lines = self._recall(words, tier)
         return section(f"MEMORY_{tier.upper()}", lines or ["nothing"])
 
-    def _price_history(self, arguments: Mapping[str, Any]) -> str:
+    def _price_history(self, arguments: Arguments) -> str:
         days = _integer("days", arguments["days"], MAX_PRICE_DAYS)
         bars = self._observation.view.bars(self._observation.instrument.symbol, days)
         columns = zip(bars.open, bars.high, bars.low, bars.close, bars.volume, strict=True)
@@ -163,14 +162,14 @@ class DayTools:
         ]
         return section("PRICES", ["session | open | high | low | close | volume", *rows])
 
-    def _news(self, arguments: Mapping[str, Any]) -> str:
+    def _news(self, arguments: Arguments) -> str:
         days = _integer("days", arguments["days"], MAX_NEWS_DAYS)
         since = self._observation.decision_at - timedelta(days=days)
         found = self._observation.view.documents(self._observation.instrument.symbol, since=since)
         lines = [self._news_line(document) for document in found[-self._max_news :]]
         return section("NEWS", lines or ["none"])
 
-    def _indicator(self, arguments: Mapping[str, Any]) -> str:
+    def _indicator(self, arguments: Arguments) -> str:
         name = _choice("name", arguments["name"], sorted(INDICATORS))
         window = _integer("window", arguments["window"], MAX_WINDOW)
         closes = self._observation.view.closes(self._observation.instrument.symbol)
@@ -202,7 +201,7 @@ def shown(value: object) -> str:
     return clean(repr(value), MAX_SHOWN_TOKENS)[0] or "''"
 
 
-def _plain(value: object) -> object:
+def _plain(value: object) -> bool | int | float | str | None:
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):

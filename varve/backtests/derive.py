@@ -28,7 +28,8 @@ from varve.backtests.report.day_charts import DayCharts
 from varve.backtests.report.day_stages import pictures
 from varve.backtests.report.equity_charts import draw_charts
 from varve.backtests.report.memory_chart import draw_timelines
-from varve.backtests.report.page import Beside, Details, Rescored, write_report
+from varve.backtests.report.page import write_report
+from varve.backtests.report.panel import Beside, Details, PanelInput, Rescored
 from varve.backtests.results.metrics import session_returns
 from varve.backtests.results.metrics_file import RunMetrics
 from varve.backtests.results.tables import Tables, derive_tables
@@ -79,7 +80,8 @@ def _derive(folder: RunFolder, data: InstrumentData | None, then: Mapping[str, J
         tables.lessons, tables.calls, _pictures(folder, tables), DayCharts(tables.data, tables.tracks[0])
     )
     shown = tables.run.changed(**known)
-    write_report(folder, shown, tables.metrics, tables.steps, tables.told, charts, details, beside)
+    page = PanelInput(shown, tables.metrics, tables.steps, tables.told, details, beside)
+    write_report(folder, page, charts)
     folder.update(**known)
     return tables.metrics
 

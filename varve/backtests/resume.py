@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from varve.backtests.config import RunConfig
 from varve.backtests.record.differences import first_difference, shown
@@ -15,9 +15,9 @@ from varve.backtests.record.writer_lock import sole_writer
 from varve.backtests.runner import OnStart, OnStep, complete
 from varve.backtests.simulate.from_record import check_software, prepare_recorded
 from varve.clock import Clock, iso, wall_clock
-from varve.config import home
+from varve.config import home, merged
 from varve.errors import IntegrityError, UsageError, VarveError
-from varve.types import Json
+from varve.types import Json, JsonObject
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -79,7 +79,7 @@ def check_settings(run: RunRecord, given: Mapping[str, Json]) -> None:
 
     then = run.config.as_json()
     own = given.get("settings", {})
-    settings = {**run.config.settings, **(own if isinstance(own, Mapping) else {})}
+    settings = merged(run.config.settings, own if isinstance(own, Mapping) else {})
     now = RunConfig.build(**{**then, **given, "settings": settings}).model_dump(mode="json")
     differing = [f"{name} {then[name]!r}, now {now[name]!r}" for name in then if then[name] != now[name]]
     if differing:
@@ -97,7 +97,7 @@ def _same_model(run: RunRecord) -> BaseChatModel | None:
     config = run.config
     model = open_model(config.llm, seed=run.seed)
     model = deciding(model, config.decide, config.abstain_below, config.abstain_as)
-    then, now = run.model.as_json(), model_identity(model)
+    then, now = run.model.as_json(), cast("JsonObject", model_identity(model))
     found = first_difference(then["settings"], now["settings"]) or first_difference(then, now)
     if found:
         raise IntegrityError(

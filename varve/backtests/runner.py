@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from varve.backtests.config import RunConfig
 from varve.backtests.record.differences import JournalReplies, check_step
@@ -14,14 +14,13 @@ from varve.backtests.record.inputs import write_inputs
 from varve.backtests.record.journal import Journal, JournaledStep
 from varve.backtests.record.run_record import KnowledgeEntry, RunRecord, WindowEntry
 from varve.backtests.record.step import StepRecord
-from varve.backtests.record.trials import TrialRegistry, note_result
+from varve.backtests.record.trial_registry.registry import TrialRegistry, note_result
 from varve.backtests.record.writer_lock import sole_writer
 from varve.backtests.simulate.prepare import Prepared, prepare
 from varve.backtests.simulate.rule_search import trials_of_search
 from varve.backtests.simulate.starting_memory import keep_with_run, memory_entry
 from varve.backtests.simulate.steps import cached_replies, steps_of
 from varve.clock import Clock, iso, wall_clock
-from varve.envs.costs import get_costs
 from varve.errors import VarveError
 from varve.market.data import instrument_json
 from varve.types import JsonObject, Trace
@@ -145,7 +144,7 @@ def knowledge_entry(prepared: Prepared) -> KnowledgeEntry | None:
         bars.session(window.last),
         synthetic=prepared.data.provenance.synthetic,
     )
-    return KnowledgeEntry(**known)
+    return KnowledgeEntry.model_validate(known)
 
 
 def begun_record(prepared: Prepared, folder: RunFolder, clock: Clock, *, bundle: bool) -> RunRecord:
@@ -169,14 +168,14 @@ def begun_record(prepared: Prepared, folder: RunFolder, clock: Clock, *, bundle:
         "config_hash": config.identity(),
         "agent_settings": prepared.trader_config.model_dump(mode="json"),
         "tuning": None if prepared.search is None else prepared.search.entry.as_json(),
-        "costs": get_costs(config.costs).model_dump(mode="json"),
+        "costs": prepared.costs.model_dump(mode="json"),
         "fill_rule": prepared.fill_rule,
         "instrument": instrument_json(data.instrument),
         "provenance": asdict(data.provenance),
         "data_hash": data.content_hash,
         "bundle": bundle,
         "window": window_entry(prepared).as_json(),
-        "model": None if prepared.model is None else model_identity(prepared.model),
+        "model": None if prepared.model is None else cast("JsonObject", model_identity(prepared.model)),
         "knowledge": None if knowledge is None else knowledge.as_json(),
         "memory": None if memory is None else memory.as_json(),
         "seed": config.seed,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
-from rich.console import Console
-from rich.table import Table
+import typer
 
 from varve.errors import SettingError, UsageError
+
+cache_app = typer.Typer(help="The replies of language models, kept between runs.", no_args_is_help=True)
 
 INPUT_PRICE, OUTPUT_PRICE = "VARVE_PRICE_INPUT", "VARVE_PRICE_OUTPUT"
 """Environment variables: USD per million tokens read, and written, by the model."""
@@ -38,8 +40,12 @@ def _price(variable: str) -> float | None:
     return price
 
 
-def print_stats() -> None:
-    """Print replies and tokens by model."""
+@cache_app.command("stats")
+def cache_stats() -> None:
+    """Replies and tokens kept, by model."""
+    from rich.console import Console
+    from rich.table import Table
+
     from varve.finllm.chat.reply_cache import ReplyCache, cache_path
 
     console = Console(highlight=False)
@@ -62,17 +68,18 @@ def print_stats() -> None:
         console.print(f"for USD set {INPUT_PRICE} and {OUTPUT_PRICE} (USD per million tokens)", style="dim")
 
 
-def prune(*, model: str | None, before: date | None, everything: bool) -> None:
-    """Delete replies.
-
-    Raises:
-        UsageError: if nothing says which.
-    """
+@cache_app.command("prune")
+def cache_prune(
+    model: Annotated[str | None, typer.Option(help="Of this model, as in: backtest cache stats")] = None,
+    before: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All replies.")] = False,
+) -> None:
+    """Delete replies of a model, or made before a day, or all."""
     from varve.finllm.chat.reply_cache import ReplyCache
 
     if model is None and before is None and not everything:
         raise UsageError("nothing says which replies to delete", mend="give --model, --before or --all")
-    instant = None if before is None else datetime(before.year, before.month, before.day, tzinfo=UTC)
+    instant = None if before is None else before.replace(tzinfo=UTC)
     with ReplyCache() as cache:
         if model is not None and model not in [row.model for row in cache.stats()]:
             known = ", ".join(row.model for row in cache.stats()) or "none"
@@ -80,8 +87,12 @@ def prune(*, model: str | None, before: date | None, everything: bool) -> None:
         print(f"deleted {cache.prune(model=model, before=instant):,} replies")
 
 
-def export(file: Path, run: str | None) -> None:
-    """Write the cache, or the replies of one run, as JSON lines."""
+@cache_app.command("export")
+def cache_export(
+    file: Annotated[Path, typer.Argument(help="The file to write: JSON lines.")],
+    run: Annotated[str | None, typer.Option(help="Only the replies that this run used.")] = None,
+) -> None:
+    """Write the replies to a file, to publish or to move them."""
     from varve.finllm.chat.reply_cache import ReplyCache
 
     keys = None if run is None else _keys_of(run)
@@ -89,8 +100,9 @@ def export(file: Path, run: str | None) -> None:
         print(f"wrote {cache.export(file, keys):,} replies to {file}")
 
 
-def import_file(file: Path) -> None:
-    """Add an exported file's replies to the cache."""
+@cache_app.command("import")
+def cache_import(file: Annotated[Path, typer.Argument(help="Made by: backtest cache export")]) -> None:
+    """Add an exported file's replies to the cache; what is there stays."""
     from varve.finllm.chat.reply_cache import ReplyCache
 
     with ReplyCache() as cache:
@@ -120,6 +132,4 @@ def _keys_of(run: str) -> list[str]:
         calls = list(journal.rows("model_calls"))
     finally:
         journal.close()
-    return [
-        reply_key(recorded.model.as_json(), Asked(c.stage, c.attempt, c.messages, c.tools)) for c in calls
-    ]
+    return [reply_key(recorded.model.identity, Asked(c.stage, c.attempt, c.messages, c.tools)) for c in calls]

@@ -1,23 +1,50 @@
-"""The ``backtest data`` verbs: bring prices and news into the store, and look at what is there."""
+"""``backtest data``: bring prices and news into the store, and look at what is there."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
-from rich.table import Table
+import typer
 
-from varve.clock import iso
+from varve.cli.options import day_of, pairs_of
 from varve.errors import UnknownNameError
-from varve.market.data import InstrumentData
-from varve.market.sources.source import Request, check_options, open_source, source_of_file
-from varve.market.store import Store, StoreEntry
-from varve.market.view import GUIDANCE
+
+if TYPE_CHECKING:
+    from varve.market.data import InstrumentData
+
+data_app = typer.Typer(help="Import, pull and look at stored prices and news.", no_args_is_help=True)
 
 
-def import_file(
+@data_app.command("import")
+def data_import(
+    file: Annotated[Path, typer.Argument(help="A CSV of prices, or INVESTOR-BENCH JSON.")],
+    ticker: Annotated[str, typer.Option(help="The name to store it under.")],
+    source: Annotated[str | None, typer.Option(help="Told by the file when left out.")] = None,
+    calendar: Annotated[str | None, typer.Option(help="XNYS or 24/7; guessed when left out.")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=COLUMN", help="CSV column mapping, for example close='Adj Close'."),
+    ] = None,
+) -> None:
+    """Check a file of prices (and news) and store it; nothing is stored if anything is wrong."""
+    _import(file, ticker, source=source, calendar=calendar, columns=pairs_of(column or [], "--column"))
+
+
+@data_app.command("pull")
+def data_pull(
+    ticker: Annotated[str, typer.Argument(help="For example TSLA.")],
+    start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD")],
+    end: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD")] = None,
+    source: Annotated[str, typer.Option(help="A source that pulls over the network.")] = "yahoo",
+) -> None:
+    """Pull prices, events and news over the network and store them."""
+    _pull(ticker, source=source, start=start.date(), end=day_of(end))
+
+
+def _import(
     file: Path, ticker: str, *, source: str | None, calendar: str | None, columns: Mapping[str, str]
 ) -> None:
     """Read a file by the source named, or by the one that accepts it, and store it.
@@ -26,25 +53,34 @@ def import_file(
         BadFileError: if the file is missing or not what its name says; nothing is stored.
         UsageError: if several sources accept it, or an option means nothing for it.
     """
+    from varve.market.sources.source import Request, check_options, source_of_file
+
     chosen = source_of_file(file, source)
     request = Request(ticker.strip().upper(), path=file, calendar=calendar, columns=columns)
     check_options(chosen, request)
     _store(chosen.read(request), chosen.holds)
 
 
-def pull(ticker: str, *, source: str, start: date, end: date | None) -> None:
+def _pull(ticker: str, *, source: str, start: date, end: date | None) -> None:
     """Pull a ticker over the network and store it; the only verb that touches the network.
 
     Raises:
         UnknownNameError: if the source is unknown or cannot pull.
         DataError: if nothing came; what was stored before is kept.
     """
+    from varve.market.sources.source import Request, open_source
+
     chosen = open_source(source, "pull")
     _store(chosen.read(Request(ticker.strip().upper(), start=start, end=end)), chosen.holds)
 
 
-def print_list() -> None:
-    """Stored tickers with their provenance, then the sample worlds."""
+@data_app.command("list")
+def data_list() -> None:
+    """List stored tickers with their provenance, and the sample worlds."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from varve.market.store import Store
     from varve.market.worlds import TICKERS
 
     console = Console(highlight=False)
@@ -67,12 +103,12 @@ def print_list() -> None:
     console.print(f"synthetic sample worlds, always there: {', '.join(TICKERS)}", style="yellow")
 
 
-def print_ticker(ticker: str) -> None:
-    """What is known of one ticker: stored data where there is some, else its sample world.
+@data_app.command("show")
+def data_show(ticker: Annotated[str, typer.Argument(help="A stored or sample ticker.")]) -> None:
+    """Show what is stored of a ticker: span, source, adjustment, fill rule, gaps, documents."""
+    from rich.console import Console
 
-    Raises:
-        UnknownNameError: if neither has it.
-    """
+    from varve.market.store import Store
     from varve.market.worlds import TICKERS, sample_world
 
     name, store = ticker.strip().upper(), Store()
@@ -89,6 +125,7 @@ def print_ticker(ticker: str) -> None:
 
 def _facts(data: InstrumentData) -> list[tuple[str, str]]:
     from varve.market.calendars import get_calendar
+    from varve.market.view import GUIDANCE
 
     bars, origin, instrument = data.bars, data.provenance, data.instrument
     first, last = bars.session(0), bars.session(len(bars) - 1)
@@ -117,9 +154,13 @@ def _facts(data: InstrumentData) -> list[tuple[str, str]]:
 
 
 def _store(data: InstrumentData, holds: str) -> None:
-    entry: StoreEntry = Store().write(data)
-    guidance = [document for document in data.documents if document.kind == GUIDANCE]
+    from varve.clock import iso
+    from varve.market.store import Store
+    from varve.market.view import GUIDANCE
+
+    entry = Store().write(data)
     if holds == "guidance":
+        guidance = [document for document in data.documents if document.kind == GUIDANCE]
         print(
             f"stored {len(guidance)} pieces of guidance on {entry.ticker}, readable from "
             f"{iso(guidance[0].available_at)} to {iso(guidance[-1].available_at)}"

@@ -12,9 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from varve.backtests.report.metric_rows import ABSENT
-from varve.cli.llm import told_until
 from varve.errors import UsageError, VarveError
 from varve.types import Action
+
+if TYPE_CHECKING:
+    from varve.finllm.chat.model_cards import ModelCard
 
 if TYPE_CHECKING:
     from varve.finllm.engine.queue import Engine
@@ -264,3 +266,14 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
+
+
+def told_until(card: ModelCard) -> str:
+    """Until when a model knows the world, in words."""
+    from varve.backtests.report.metric_rows import ABSENT
+
+    if not card.knows_the_world:
+        return "no world"
+    if card.knowledge_cutoff is not None:
+        return f"{card.knowledge_cutoff}"
+    return ABSENT if card.release_date is None else "unsaid; its release"

@@ -5,50 +5,64 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
-from datetime import date
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
-from rich.table import Table
+import typer
 
-from varve.backtests.record.folder import RunFolder, find_run
-from varve.backtests.record.memories import remembered, told_of_run, until
-from varve.backtests.record.writer_lock import sole_writer
-from varve.backtests.report.cited_memories import paid
-from varve.backtests.report.metric_rows import ABSENT
-from varve.clock import iso
+from varve.cli.options import RunName, day_of
 from varve.errors import IntegrityError, StorageError, UsageError
-from varve.memory.history import Life, Tally, Told, are_several, by_month, lives, names, timeline
-from varve.memory.state.validation import check_tiers
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from varve.backtests.record.folder import RunFolder
     from varve.memory.disk.snapshot import Snapshot
     from varve.memory.embed.base import Embedder
+    from varve.memory.history import Life, Tally, Told
     from varve.memory.state.records import Recalled
+
+memory_app = typer.Typer(help="What the agent of a run remembered, and when.", no_args_is_help=True)
+
+At = Annotated[
+    datetime | None,
+    typer.Option(
+        "--at", formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="After this session; else after the last."
+    ),
+]
 
 _WIDE = 70
 """Columns from which a terminal has room for every figure of a row."""
 
 
-def show(run: str, *, at: date | None, tier: str | None, query: str | None, top: int) -> None:
-    """Print what was remembered after the session ``at``, or after the last.
+@memory_app.command("show")
+def memory_show(
+    run: RunName,
+    at: At = None,
+    tier: Annotated[str | None, typer.Option(help="short, mid, long or reflection.")] = None,
+    query: Annotated[str | None, typer.Option(help="Rank by the whole score for this question.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many of each tier.")] = 5,
+) -> None:
+    """Print what was remembered after a session: age, importance, tiers, citations, how they paid."""
+    from rich.console import Console
 
-    With a ``query``, by the whole score, as a recall of that instant would have it; the vectors are
-    read from the store where that can be read. Without one, by recency and importance.
+    from varve.backtests.record.folder import find_run
+    from varve.backtests.record.memories import remembered, told_of_run, until
+    from varve.memory.history import are_several, lives, names
+    from varve.memory.state.validation import check_tiers
 
-    Raises:
-        VarveError: if there is no such run, tier or day, or the run has no memory.
-    """
     folder = find_run(run)
     tiers = check_tiers(tier)
-    told = until(told_of_run(folder), at)
+    told = until(told_of_run(folder), day_of(at))
     console, found = Console(highlight=False), lives(told)
     several = are_several(told)
     for name in names(told):
         rest = {} if query is None else {"embedder": _embedder(folder, name)}
         memory = remembered(folder, told, name, **rest)
         now = told[-1].at
+        # By the whole score as a recall of that instant would have it, or by recency and importance.
         hits = (
             memory.overview(now, tiers)
             if query is None
@@ -65,21 +79,21 @@ def _embedder(folder: RunFolder, name: str) -> Embedder:
     from varve.memory.disk.stored_vectors import with_stored
     from varve.memory.embed.base import get_embedder
 
-    recorded = folder.read()
-    plain = get_embedder(recorded.config.embedder)
+    manifest = folder.read()
+    plain = get_embedder(manifest.config.embedder)
     if not folder.memory.is_dir():
         return plain
     try:
-        return with_stored(plain, folder.memory, recorded.run_id, name)
+        return with_stored(plain, folder.memory, manifest.run_id, name)
     except (StorageError, IntegrityError, UsageError) as error:
         print(f"note: {error.message}; texts are embedded again\n  → {error.mend}", file=sys.stderr)
         return plain
 
 
 def _print_heading(console: Console, folder: RunFolder, told: Sequence[Told], name: str, live: int) -> None:
-    recorded = folder.read()
-    style = "bold yellow" if recorded.synthetic else "bold"
-    console.print(recorded.data_label, style=style)
+    manifest = folder.read()
+    style = "bold yellow" if manifest.synthetic else "bold"
+    console.print(manifest.data_label, style=style)
     what = f"memory {name} of run" if name else "memory of run"
     console.print(
         f"{what} {folder.run_id} after session {told[-1].session} "
@@ -94,6 +108,8 @@ def _print_tier(
     console.print(f"\n[bold]{tier}[/bold] · {first}")
     if not rows:
         return
+    from varve.backtests.report.cited_memories import paid
+
     wide = console.width >= _WIDE
     score = " score" if scored else ""
     header = f"{'id':<7}  rec. imp.{score} {'cited':>9} {'paid':>7}"
@@ -122,18 +138,20 @@ def path(life: Life) -> str:
     return " ".join([first.tier, *(f"→ {move.tier} {move.at:%Y-%m-%d}" for move in moves)])
 
 
-def print_timeline(run: str) -> None:
-    """Print a line a month, and draw the chart into the run's folder.
+@memory_app.command("timeline")
+def memory_timeline(run: RunName) -> None:
+    """Print the tiers month by month: sizes, promotions, purges, hit rate; and draw them."""
+    from rich.console import Console
 
-    Raises:
-        VarveError: if there is no such run, it has no memory, or its folder cannot be written.
-    """
+    from varve.backtests.record.folder import find_run
+    from varve.backtests.record.memories import told_of_run
     from varve.backtests.report.memory_chart import draw_timelines
+    from varve.memory.history import by_month, names, timeline
 
     folder = find_run(run)
     told = told_of_run(folder)
-    console, recorded = Console(highlight=False), folder.read()
-    console.print(recorded.data_label, style="bold yellow" if recorded.synthetic else "bold")
+    console, manifest = Console(highlight=False), folder.read()
+    console.print(manifest.data_label, style="bold yellow" if manifest.synthetic else "bold")
     for name in names(told):
         console.print(f"memory {name} of run {folder.run_id}")
         days = timeline(told, name)
@@ -142,7 +160,7 @@ def print_timeline(run: str) -> None:
         if unjudged:
             of = sum(day.stored for day in days)
             console.print(f"{unjudged:,} of {of:,} memories got the constant importance: no usable reply")
-    for name, image in draw_timelines(told, synthetic=recorded.synthetic).items():
+    for name, image in draw_timelines(told, synthetic=manifest.synthetic).items():
         file = folder.path / f"{name}.png"
         try:
             file.write_bytes(image)
@@ -153,6 +171,10 @@ def print_timeline(run: str) -> None:
 
 def _months(months: Sequence[Tally], *, wide: bool) -> Table:
     """Sizes at the month's end; what was stored, promoted, demoted and purged, and the hit rate, in it."""
+    from rich.table import Table
+
+    from varve.backtests.report.metric_rows import ABSENT
+
     table = Table(show_edge=False, pad_edge=False, header_style="bold", box=None, padding=(0, 1, 0, 0))
     columns = {"month": [f"{m.session:%Y-%m}" for m in months]}
     for tier, label in (("short", "short"), ("mid", "mid"), ("long", "long"), ("reflection", "refl.")):
@@ -173,12 +195,14 @@ def _months(months: Sequence[Tally], *, wide: bool) -> Table:
     return table
 
 
-def rebuild(run: str) -> None:
-    """Make the store of a run's memories anew from its journal; the old one is dropped when that is done.
+@memory_app.command("rebuild")
+def memory_rebuild(run: RunName) -> None:
+    """Make a run's store of memories anew from its journal, whatever is left of the old one."""
+    from varve.backtests.record.folder import find_run
+    from varve.backtests.record.memories import remembered, told_of_run
+    from varve.backtests.record.writer_lock import sole_writer
+    from varve.memory.history import names
 
-    Raises:
-        VarveError: if the run has no memory, another process writes to it, or the disk is full.
-    """
     folder = find_run(run)
     with sole_writer(folder):
         told = told_of_run(folder)
@@ -208,26 +232,30 @@ def _drop(path: Path) -> None:
         ) from error
 
 
-def export(run: str, file: Path, *, at: date | None) -> None:
-    """Write what a run remembered after the session ``at``, or after the last, as a snapshot.
-
-    Raises:
-        VarveError: if there is no such run or day, the run has no memory, or the file cannot be written.
-    """
+@memory_app.command("export")
+def memory_export(
+    run: RunName,
+    file: Annotated[Path, typer.Argument(help="The file to write, FILE.parquet.")],
+    at: At = None,
+) -> None:
+    """Write what a run remembered after a session to a file: to begin other runs with, or to share."""
+    from varve.backtests.record.folder import find_run
+    from varve.backtests.record.memories import remembered, told_of_run, until
     from varve.memory.disk.snapshot import take_snapshot, write_snapshot
+    from varve.memory.history import names
 
     if file.suffix != ".parquet":
         raise UsageError(f"{file} has the ending {file.suffix!r}", mend=f"name it {file.stem}.parquet")
     folder = find_run(run)
-    told = until(told_of_run(folder), at)
-    recorded = folder.read()
+    told = until(told_of_run(folder), day_of(at))
+    manifest = folder.read()
     source = {
-        "run_id": recorded.run_id,
-        "ticker": recorded.config.ticker,
-        "embedder": recorded.config.embedder,
-        "data": recorded.data_label,
+        "run_id": manifest.run_id,
+        "ticker": manifest.config.ticker,
+        "embedder": manifest.config.embedder,
+        "data": manifest.data_label,
     }
-    synthetic = recorded.synthetic or (recorded.memory is not None and recorded.memory.synthetic)
+    synthetic = manifest.synthetic or (manifest.memory is not None and manifest.memory.synthetic)
     memories = [remembered(folder, told, name) for name in names(told)]
     images = [memory.image() for memory in memories]
     embedder = memories[0].embedder
@@ -237,8 +265,9 @@ def export(run: str, file: Path, *, at: date | None) -> None:
     print(f"begin a later run with it: backtest run --memory {file}")
 
 
-def import_file(file: Path) -> None:
-    """Check a snapshot and keep it under its id."""
+@memory_app.command("import")
+def memory_import(file: Annotated[Path, typer.Argument(help="Made by: backtest memory export")]) -> None:
+    """Check an exported memory and keep it, so that runs can begin with it by its id."""
     from varve.backtests.simulate.starting_memory import import_snapshot
 
     snapshot = import_snapshot(file)
@@ -247,6 +276,8 @@ def import_file(file: Path) -> None:
 
 
 def _told(snapshot: Snapshot) -> str:
+    from varve.clock import iso
+
     of = f" of run {snapshot.source['run_id']}" if "run_id" in snapshot.source else ""
     return (
         f"memory {snapshot.id[:12]}{of}: {len(snapshot):,} memories, "

@@ -1,4 +1,4 @@
-"""``backtest sweep`` in the terminal: progress of all runs, what failed, and the comparison at the end."""
+"""``backtest sweep``: progress of all runs, what failed, and the comparison at the end."""
 
 from __future__ import annotations
 
@@ -6,45 +6,64 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+import typer
 
-from varve.backtests.sweeps.plan import Sweep, read_sweep
-from varve.backtests.sweeps.threads import RunState, message_of, run_sweep
+from varve.cli.options import Json, Output, Quiet, UseCache, output_of
 from varve.errors import UsageError, VarveError
+
+if TYPE_CHECKING:
+    from varve.backtests.studies.compare.comparison import Comparison
+    from varve.backtests.sweeps.plan import Sweep
+    from varve.backtests.sweeps.threads import RunState
 
 MAX_BARS = 24
 """More runs than that show one bar together."""
 
 
-def run_sweep_file(file: Path, *, again: bool, use_cache: bool, as_json: bool, quiet: bool) -> int:
-    """Run a sweep and print what came of it; the exit code, that of the first run that failed."""
-    sweep = read_sweep(file)
-    if as_json or quiet:
-        states = run_sweep(sweep, again=again, use_cache=use_cache)
+def sweep(
+    file: Annotated[Path, typer.Argument(help="A TOML file: [run], [vary] and [[group]].")],
+    again: Annotated[bool, typer.Option("--again", help="Start every run anew, also finished ones.")] = False,
+    cache: UseCache = True,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run every combination in a file, all at once; begun again, it goes on with what is not finished."""
+    from varve.backtests.sweeps.plan import read_sweep
+    from varve.backtests.sweeps.threads import run_sweep
+
+    output, plan = output_of(json_, quiet), read_sweep(file)
+    if output is Output.TEXT:
+        with _Bars(plan) as bars:
+            states = run_sweep(plan, again=again, use_cache=cache, on_change=bars.show)
     else:
-        with _Bars(sweep) as bars:
-            states = run_sweep(sweep, again=again, use_cache=use_cache, on_change=bars.show)
-    if quiet:
+        states = run_sweep(plan, again=again, use_cache=cache)
+    _print_states(states, output)
+    _print_failures(file, states)
+    failed = [state.error for state in states if state.error is not None]
+    if failed:
+        raise typer.Exit(failed[0].exit_code if isinstance(failed[0], VarveError) else 1)
+
+
+def _print_states(states: Sequence[RunState], output: Output) -> None:
+    if output is Output.JSON:
+        print(json.dumps(_json(states), indent=2, allow_nan=False))
+    elif output is Output.TEXT:
+        _print_comparison(states)
+    else:
         for state in states:
             if state.folder is not None and state.state == "finished":
                 print(state.folder.report)
-    elif as_json:
-        print(json.dumps(_json(states), indent=2, allow_nan=False))
-    else:
-        _print_comparison(states)
-    _print_failures(file, states)
-    failed = [state.error for state in states if state.error is not None]
-    return (failed[0].exit_code if isinstance(failed[0], VarveError) else 1) if failed else 0
 
 
 class _Bars:
     """A bar for every run, or one for all where they are many; on standard error."""
 
     def __init__(self, sweep: Sweep) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
         self._console = Console(stderr=True, highlight=False)
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -90,7 +109,7 @@ def _steps(states: Sequence[RunState]) -> int:
 
 
 def _print_comparison(states: Sequence[RunState]) -> None:
-    from varve.cli.compare_command import print_comparison
+    from varve.cli.studies import print_comparison
 
     try:
         print_comparison(_compared(states))
@@ -98,7 +117,7 @@ def _print_comparison(states: Sequence[RunState]) -> None:
         print(f"no comparison: {error.message}")
 
 
-def _compared(states: Sequence[RunState]) -> Any:
+def _compared(states: Sequence[RunState]) -> Comparison:
     from varve.backtests.studies.compare.comparison import compare
     from varve.backtests.studies.compare.entrants import read_entrant
 
@@ -107,6 +126,9 @@ def _compared(states: Sequence[RunState]) -> Any:
 
 
 def _json(states: Sequence[RunState]) -> dict[str, Any]:
+    from varve.backtests.studies.compare.sentences import conclusions
+    from varve.backtests.sweeps.threads import message_of
+
     runs = [
         {
             "run_id": None if state.folder is None else state.folder.run_id,
@@ -116,8 +138,6 @@ def _json(states: Sequence[RunState]) -> dict[str, Any]:
         }
         for state in states
     ]
-    from varve.backtests.studies.compare.sentences import conclusions
-
     try:
         compared = _compared(states)
         found = compared.json(conclusions(compared))
@@ -127,6 +147,11 @@ def _json(states: Sequence[RunState]) -> dict[str, Any]:
 
 
 def _print_failures(file: Path, states: Sequence[RunState]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    from varve.backtests.sweeps.threads import message_of
+
     console = Console(stderr=True, highlight=False)
     for state in states:
         if state.error is None:

@@ -17,6 +17,7 @@ from varve.backtests.results.metrics_file import RunMetrics, read_metrics
 from varve.backtests.simulate.rule_search import tuning_sentence
 from varve.backtests.simulate.starting_memory import memory_sentences
 from varve.cli.cache import saved_usd
+from varve.cli.options import Output
 from varve.errors import ModelTransportError, StorageError
 from varve.finllm.chat.model_cards import knowledge_warning
 
@@ -78,13 +79,13 @@ class RunProgress:
         self._progress.update(self._task, completed=done, phase=phase, state=state)
 
 
-def print_result(folder: RunFolder, *, as_json: bool, quiet: bool) -> None:
+def print_result(folder: RunFolder, output: Output) -> None:
     """Print a derived run's results to standard output."""
-    if quiet:
+    if output is Output.QUIET:
         print(folder.report)
         return
     metrics = read_metrics(folder)
-    if as_json:
+    if output is Output.JSON:
         print(json.dumps(metrics.as_json(), indent=2))
         return
     _print_table(folder, metrics)
@@ -143,9 +144,9 @@ def offer_unfinished(config: RunConfig) -> None:
         )
 
 
-def print_replayed(folder: RunFolder, replayed: Replayed, *, as_json: bool) -> None:
+def print_replayed(folder: RunFolder, replayed: Replayed, output: Output) -> None:
     """Say what a replay found."""
-    if as_json:
+    if output is Output.JSON:
         print(json.dumps({"run_id": folder.run_id, **replayed._asdict()}, indent=2))
         return
     print(f"{replayed.steps} steps of {folder.run_id} are equal to their replay")

@@ -1,19 +1,30 @@
-"""What ``backtest trials`` does."""
+"""``backtest trials``: every run ever started, and its registry made anew."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from varve.backtests.record.folder import RunFolder
-from varve.backtests.record.trial_lines import Trial
-from varve.backtests.record.trials import TrialRegistry
-from varve.config import home
+import typer
+
 from varve.errors import BadFileError
 
+if TYPE_CHECKING:
+    from varve.backtests.record.trial_registry.lines import Trial
 
-def print_list(ticker: str | None) -> None:
-    """Print the trials, oldest first, and how many settings were tried by ticker."""
+trials_app = typer.Typer(
+    help="Every run ever started here, failed and deleted ones too.", no_args_is_help=True
+)
+
+
+@trials_app.command("list")
+def trials_list(
+    ticker: Annotated[str | None, typer.Option(help="Only what was tried on this ticker.")] = None,
+) -> None:
+    """List what was tried, oldest first, and how many settings by ticker."""
+    from varve.backtests.record.trial_registry.registry import TrialRegistry
+
     registry = TrialRegistry()
     trials = [t for t in registry.trials() if ticker is None or t.ticker == ticker.upper()]
     for trial in trials:
@@ -30,8 +41,11 @@ def print_list(ticker: str | None) -> None:
         print("the registry was rebuilt: there may have been more")
 
 
-def rebuild() -> None:
-    """Mend the registry, and say what was kept, added and cannot be known."""
+@trials_app.command("rebuild")
+def trials_rebuild() -> None:
+    """Make a damaged or missing registry anew from what is left, and say what cannot be known."""
+    from varve.backtests.record.trial_registry.registry import TrialRegistry
+
     registry = TrialRegistry()
     done = registry.rebuild()
     if done is None:
@@ -63,6 +77,9 @@ def _market(trial: Trial) -> str:
 
 def _state(trial: Trial) -> str:
     """What became of it: finished, or what its folder says, or that the folder is gone."""
+    from varve.backtests.record.folder import RunFolder
+    from varve.config import home
+
     if trial.run_id is None:
         return "search"
     folder = RunFolder(home() / "runs" / trial.run_id)

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 from varve.lazy import lazy
 
 if TYPE_CHECKING:
-    from varve.envs.costs import COSTS, CostModel, get_costs
+    from varve.envs.costs import CostModel, get_costs
     from varve.envs.exchange import Exchange, StepResult
     from varve.envs.ledger import Ledger
     from varve.envs.sizing import AllIn, FinMemUnit, Fraction, Sizer, get_sizer
     from varve.envs.trading_env import TradingEnv, make_env
 
 _HOMES = {
-    "COSTS": "costs",
     "AllIn": "sizing",
     "CostModel": "costs",
     "Exchange": "exchange",
@@ -30,7 +29,6 @@ _HOMES = {
 }
 
 __all__ = [
-    "COSTS",
     "AllIn",
     "CostModel",
     "Exchange",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from varve import registry
 from varve.config import FrozenConfig
-from varve.errors import UnknownNameError
+from varve.errors import UsageError
 
 
 class CostModel(FrozenConfig):
@@ -20,12 +21,19 @@ class CostModel(FrozenConfig):
     """
 
     commission_bps: float = Field(default=0.0, ge=0)
+    """Commission in basis points (hundredths of a percent) of the value traded."""
     commission_per_share: float = Field(default=0.0, ge=0)
+    """Commission for each share (or coin), in the instrument's currency."""
     commission_minimum: float = Field(default=0.0, ge=0)
+    """Least commission of a fill, in the instrument's currency."""
     half_spread_bps: float = Field(default=0.0, ge=0)
+    """Half the bid-ask spread, in basis points of the price; twice that without volume."""
     impact_coefficient: float = Field(default=0.0, ge=0)
+    """k of the price impact k · σ · √(quantity ÷ mean volume)."""
     participation_cap: float | None = Field(default=None, gt=0, le=1)
+    """Most of the mean volume that one fill takes, a fraction."""
     adv_sessions: int = Field(default=20, ge=2)
+    """Bars before the fill over which volume and σ are taken."""
 
     def half_spread(self, *, has_volume: bool) -> float:
         """Half-spread as a fraction of the price."""
@@ -41,21 +49,31 @@ class CostModel(FrozenConfig):
         return self.half_spread(has_volume=has_volume) + self.commission_bps * 1e-4
 
 
-COSTS: dict[str, CostModel] = {
-    "zero": CostModel(),
-    "retail": CostModel(
-        commission_bps=1.0, half_spread_bps=2.5, impact_coefficient=0.1, participation_cap=0.05
-    ),
-}
-"""Presets. ``retail``: a small account at a discount broker, about 3.5 bps a side before impact."""
+def zero() -> CostModel:
+    """No costs at all."""
+    return CostModel()
 
 
-def get_costs(name: str) -> CostModel:
-    """The preset of that name.
+def retail() -> CostModel:
+    """A small account at a discount broker, about 3.5 bps a side before impact."""
+    return CostModel(commission_bps=1.0, half_spread_bps=2.5, impact_coefficient=0.1, participation_cap=0.05)
+
+
+def get_costs(name: str, **settings: object) -> CostModel:
+    """The registered preset of that name, with some of its ``settings`` changed.
+
+    A preset is a cost model, or a function that makes one.
 
     Raises:
         UnknownNameError: if there is none; near names are suggested.
+        SettingError: if a setting is unknown or cannot be used.
+        UsageError: if what is registered is no cost model.
     """
-    if name not in COSTS:
-        raise UnknownNameError("cost preset", name, COSTS)
-    return COSTS[name]
+    found = registry.load("costs", name)
+    preset = found() if callable(found) else found
+    if not isinstance(preset, CostModel):
+        raise UsageError(
+            f"cost preset {name!r} gives a {type(preset).__name__}, a CostModel expected",
+            mend="mend the package that registers it",
+        )
+    return type(preset).build(**{**preset.model_dump(), **settings}) if settings else preset

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol, cast
 
 from pydantic import Field
 
+from varve import registry
 from varve.config import FrozenConfig
 from varve.envs.ledger import whole_lots
-from varve.errors import UnknownNameError
+from varve.errors import UsageError
 from varve.market.observation import Observation
 from varve.types import Action, Decision, Order
 
@@ -64,7 +65,9 @@ class AllIn(_OneInstrument):
 
     name: ClassVar[str] = "all_in"
     weight: float = Field(default=0.99, gt=0, le=1)
+    """Share of equity that a position takes."""
     shorting: bool = False
+    """Let SELL from flat open a short position."""
 
     @property
     def allows_short(self) -> bool:
@@ -87,8 +90,11 @@ class Fraction(_OneInstrument):
 
     name: ClassVar[str] = "fraction"
     fraction: float = Field(default=0.25, gt=0, le=1)
+    """Share of equity by which one BUY or SELL moves the position."""
     weight: float = Field(default=0.99, gt=0, le=1)
+    """Largest position, a share of equity."""
     shorting: bool = False
+    """Let SELL go below flat."""
 
     @property
     def allows_short(self) -> bool:
@@ -110,6 +116,7 @@ class FinMemUnit(FrozenConfig):
 
     name: ClassVar[str] = "finmem_unit"
     lots: int = Field(default=1, ge=1)
+    """Lots that one BUY or SELL trades."""
 
     @property
     def allows_short(self) -> bool:
@@ -128,20 +135,18 @@ class FinMemUnit(FrozenConfig):
         return (Order(symbol, quantity),) if quantity else ()
 
 
-SIZERS: dict[str, type[AllIn] | type[Fraction] | type[FinMemUnit]] = {
-    AllIn.name: AllIn,
-    Fraction.name: Fraction,
-    FinMemUnit.name: FinMemUnit,
-}
-
-
-def get_sizer(name: str, **settings: Any) -> Sizer:
-    """The sizer of that name.
+def get_sizer(name: str, **settings: object) -> Sizer:
+    """The registered sizer of that name.
 
     Raises:
-        UnknownNameError: if there is none.
-        SettingError: if a setting cannot be used.
+        UnknownNameError: if there is none; near names are suggested.
+        SettingError: if a setting is unknown or cannot be used.
+        UsageError: if what is registered is no settings class with the methods of :class:`Sizer`.
     """
-    if name not in SIZERS:
-        raise UnknownNameError("sizer", name, SIZERS)
-    return SIZERS[name].build(**settings)
+    found = registry.load("sizers", name)
+    if not (isinstance(found, type) and issubclass(found, FrozenConfig) and hasattr(found, "orders")):
+        raise UsageError(
+            f"sizer {name!r} is registered as {found!r}, a FrozenConfig class with orders() expected",
+            mend="mend the package that registers it",
+        )
+    return cast(Sizer, found.build(**settings))

@@ -100,8 +100,8 @@ class TradingEnv(gym.Env[np.ndarray, np.int64]):
         self.observation_space = spaces.Box(-_CLIP, _CLIP, (lookback + 3,), np.float32)
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+        self, *, seed: int | None = None, options: dict[str, object] | None = None
+    ) -> tuple[np.ndarray, dict[str, object]]:
         """Start a flat episode; with ``episode_sessions`` on a random bar drawn from ``np_random``."""
         super().reset(seed=seed)
         first, last = self._lookback, len(self._closes) - 1
@@ -111,7 +111,7 @@ class TradingEnv(gym.Env[np.ndarray, np.int64]):
         self._entry_equity = self.exchange.initial_cash
         return self._observe(), self._info()
 
-    def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, object]]:
         """Trade one action at the next bar.
 
         Raises:
@@ -163,9 +163,9 @@ class TradingEnv(gym.Env[np.ndarray, np.int64]):
             row[-1] = min(_CLIP, max(-_CLIP, 10.0 * (equity / self._entry_equity - 1.0)))
         return row
 
-    def _info(self) -> dict[str, Any]:
+    def _info(self) -> dict[str, object]:
         exchange = self.exchange
-        info: dict[str, Any] = {"session": self._dates[exchange.index], "equity": exchange.equity}
+        info: dict[str, object] = {"session": self._dates[exchange.index], "equity": exchange.equity}
         if self._text:
             info["observation"] = self._observation().text()
         return info

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,11 +133,6 @@ class BarSeries:
             volume=known(self.volume),
         )
 
-    @property
-    def has_opens(self) -> bool:
-        """Whether every bar has a traded open."""
-        return not bool(np.isnan(self.open).any())
-
 
 @dataclass(frozen=True, eq=False)
 class InstrumentData:
@@ -204,7 +199,7 @@ def _check_bars(symbol: str, bars: BarSeries) -> None:
         raise DataError(f"bars of {symbol!r} are not in order of time: see bar {late}, {bars.session(late)}")
 
 
-def _canonical_bytes(column: NDArray[Any]) -> bytes:
+def _canonical_bytes(column: NDArray[np.generic]) -> bytes:
     """A column's bytes with one pattern for NaN, so that equal content gives an equal hash."""
     if column.dtype.kind == "f":
         column = np.where(np.isnan(column), np.nan, column)

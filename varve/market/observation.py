@@ -6,7 +6,6 @@ import hashlib
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
-from typing import Any
 
 from varve.clock import iso
 from varve.config import canonical_json
@@ -62,7 +61,7 @@ class Observation:
         """SHA-256 (hex) of everything visible that changed since the decision before, and the portfolio."""
         symbol = self.instrument.symbol
         bar = self.view.last_bar(symbol)
-        row: dict[str, Any] = {
+        row: dict[str, object] = {
             "symbol": symbol,
             "session": iso(self.session),
             "decision_at": iso(self.decision_at),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from varve.market.data import BarSeries, InstrumentData
 from varve.types import CorporateEvent, Document
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _PRICES = ("open", "high", "low", "close", "volume")
 
@@ -56,7 +59,7 @@ def read_tables(folder: Path) -> tuple[BarSeries, tuple[Document, ...], tuple[Co
     """
     import pyarrow.parquet as pq
 
-    def table(name: str) -> Any:
+    def table(name: str) -> pa.Table:
         # Read through bytes: a handle on the file would outlive a swap of the folder.
         import pyarrow as pa
 
@@ -64,7 +67,7 @@ def read_tables(folder: Path) -> tuple[BarSeries, tuple[Document, ...], tuple[Co
 
     raw = table("bars")
 
-    def column(name: str, dtype: str) -> Any:
+    def column(name: str, dtype: str) -> np.ndarray:
         return np.array(raw.column(name).to_numpy(), dtype=dtype)
 
     bars = BarSeries(
@@ -78,7 +81,7 @@ def read_tables(folder: Path) -> tuple[BarSeries, tuple[Document, ...], tuple[Co
     return bars, documents, events
 
 
-def _document_schema() -> Any:
+def _document_schema() -> pa.Schema:
     import pyarrow as pa
 
     instant = pa.timestamp("us", tz="UTC")
@@ -86,7 +89,7 @@ def _document_schema() -> Any:
     return pa.schema([*text, ("event_time", instant), ("available_at", instant)])
 
 
-def _event_schema() -> Any:
+def _event_schema() -> pa.Schema:
     import pyarrow as pa
 
     return pa.schema(

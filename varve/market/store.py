@@ -26,11 +26,13 @@ from varve.config import home
 from varve.errors import IntegrityError, NoDataError, SettingError, StorageError, near_names
 from varve.market.data import InstrumentData, Provenance, instrument_json
 from varve.market.parquet import read_tables, write_tables
-from varve.types import Instrument
+from varve.types import Instrument, JsonObject
 
 SCHEMA_VERSION = 1
 """Of the files in a ticker's folder; a store with a higher one is refused, not guessed at."""
 
+ProvenanceTable = dict[str, Any]
+"""What the store keeps of a ticker's data beside the tables, as it is read."""
 _PROVENANCE = "provenance.json"
 _TICKER = re.compile(r"[A-Za-z0-9^][A-Za-z0-9^=_-]*(\.[A-Za-z0-9^=_-]+)*")
 
@@ -301,7 +303,7 @@ def _again(ticker: str, source: str) -> str:
     return load if source else f"{load}, or {pull}"
 
 
-def _provenance_json(data: InstrumentData) -> dict[str, Any]:
+def _provenance_json(data: InstrumentData) -> JsonObject:
     bars = data.bars
     return {
         "schema_version": SCHEMA_VERSION,
@@ -316,7 +318,7 @@ def _provenance_json(data: InstrumentData) -> dict[str, Any]:
     }
 
 
-def _read_provenance(ticker: str, folder: Path) -> dict[str, Any]:
+def _read_provenance(ticker: str, folder: Path) -> ProvenanceTable:
     path = folder / _PROVENANCE
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
@@ -347,7 +349,7 @@ def _names_of_provenance() -> set[str]:
     return {"instrument", *Provenance.__dataclass_fields__, *of_entry}
 
 
-def _read_data(ticker: str, folder: Path, raw: dict[str, Any]) -> InstrumentData:
+def _read_data(ticker: str, folder: Path, raw: ProvenanceTable) -> InstrumentData:
     import pyarrow
 
     try:
@@ -366,7 +368,7 @@ def _read_data(ticker: str, folder: Path, raw: dict[str, Any]) -> InstrumentData
     return InstrumentData(instrument, bars, provenance, documents, events)
 
 
-def _entry(ticker: str, raw: dict[str, Any]) -> StoreEntry:
+def _entry(ticker: str, raw: ProvenanceTable) -> StoreEntry:
     names = set(StoreEntry.__dataclass_fields__) - {"ticker", "calendar", "currency", "problem"}
     try:
         venue = {"calendar": raw["instrument"]["calendar"], "currency": raw["instrument"]["currency"]}

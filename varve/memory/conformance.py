@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from varve.errors import IntegrityError, UsageError
 from varve.memory.labels import LabelledQuery, merged
@@ -282,7 +282,7 @@ class _Refusal:
     """Something that a memory must not take."""
 
     what: str
-    act: Callable[[Memory, NewMemory, datetime], Any]
+    act: Callable[[Memory, NewMemory, datetime], object]
 
 
 _REFUSALS = (
@@ -349,7 +349,7 @@ def _texts(answers: Sequence[Answer]) -> list[dict[str, list[tuple[str, float]]]
     ]
 
 
-def _compare(life: _Life, between: str, one: Sequence[Any], other: Sequence[Any]) -> None:
+def _compare(life: _Life, between: str, one: Sequence[object], other: Sequence[object]) -> None:
     for number, (first, second) in enumerate(zip(one, other, strict=True)):
         if first != second:
             raise life.broken(f"at answer {number}", f"answers differ between {between}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Self, TypedDict, Unpack
 
 import numpy as np
 
@@ -19,7 +19,19 @@ from varve.memory.recall import MemoryReader
 from varve.memory.state.columns import Vector
 from varve.memory.state.config import MemoryConfig
 from varve.memory.state.tiers import TOLD_WHOLE, data_of, own_changes
-from varve.types import MemoryEvent, Trace
+from varve.types import EventData, MemoryEvent, Trace
+
+
+class Opened(TypedDict, total=False):
+    """What a memory is opened with beside its settings and embedder; see the constructor."""
+
+    seed: int
+    trace: Trace | None
+    folder: Path | None
+    run_id: str
+    name: str
+    snapshot: Snapshot | None
+    judge: Judge | None
 
 
 class MemoryKeeper(MemoryReader):
@@ -88,7 +100,7 @@ class MemoryKeeper(MemoryReader):
 
     @classmethod
     def replay(
-        cls, events: Iterable[MemoryEvent], config: MemoryConfig, embedder: Embedder, **rest: Any
+        cls, events: Iterable[MemoryEvent], config: MemoryConfig, embedder: Embedder, **rest: Unpack[Opened]
     ) -> Self:
         """The memory that wrote ``events``, rebuilt from them alone.
 
@@ -107,7 +119,7 @@ class MemoryKeeper(MemoryReader):
 
     @classmethod
     def resume(
-        cls, events: Iterable[MemoryEvent], config: MemoryConfig, embedder: Embedder, **rest: Any
+        cls, events: Iterable[MemoryEvent], config: MemoryConfig, embedder: Embedder, **rest: Unpack[Opened]
     ) -> Self:
         """The memory that wrote ``events``, from the store where that agrees with them.
 
@@ -133,7 +145,7 @@ class MemoryKeeper(MemoryReader):
         return memory
 
     @classmethod
-    def load(cls, config: MemoryConfig, embedder: Embedder, **rest: Any) -> Self:
+    def load(cls, config: MemoryConfig, embedder: Embedder, **rest: Unpack[Opened]) -> Self:
         """The memory as it was last written to its folder, without any journal.
 
         Raises:
@@ -174,7 +186,7 @@ class MemoryKeeper(MemoryReader):
         return checked_vectors(self.embedder.embed(texts), len(texts), dimension, "the embedder")
 
     def _do(
-        self, kind: str, memory_id: str, at: datetime, data: dict[str, Any], vector: Vector | None = None
+        self, kind: str, memory_id: str, at: datetime, data: EventData, vector: Vector | None = None
     ) -> None:
         event = MemoryEvent(kind, memory_id, at, {"memory": self.name, **data})
         self._state.apply(event, vector)

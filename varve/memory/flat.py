@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -34,20 +34,18 @@ from varve.memory.state.validation import (
     check_where,
     passes,
 )
-from varve.types import MemoryEvent, Trace
+from varve.types import EventData, Json, MemoryEvent, Trace
 
 _MAX_TEXT_CHARS = 100_000
 
 
 class FlatSettings(MemorySettings):
-    """Settings of the flat memory.
-
-    Args:
-        items: how many memories the window holds.
-    """
+    """Settings of the flat memory."""
 
     importance: Literal["constant"] = "constant"
+    """A window weighs nothing."""
     items: int = Field(default=20, ge=1)
+    """How many memories the window holds."""
 
 
 class FlatWindow:
@@ -127,7 +125,7 @@ class FlatWindow:
         k: int,
         tiers: str | Iterable[str] | None = None,
         ticker: str | None = None,
-        where: Mapping[str, Any] | None = None,
+        where: Mapping[str, Json] | None = None,
     ) -> dict[str, list[Recalled]]:
         """The newest ``k`` of each tier among the last ``items`` that were readable at ``now``.
 
@@ -151,7 +149,7 @@ class FlatWindow:
         self._note("recalled", "", now, {"query": query[:200], "k": count, "ticker": ticker, "found": hits})
         return found
 
-    def _note(self, kind: str, memory_id: str, at: datetime, data: dict[str, Any]) -> None:
+    def _note(self, kind: str, memory_id: str, at: datetime, data: EventData) -> None:
         event = MemoryEvent(kind, memory_id, to_utc(at), {"memory": self.name, **data})
         self.trace.memory_events.append(event)
 
@@ -196,7 +194,7 @@ class FlatWindow:
         """Let go of nothing: a window lives in this process alone."""
 
 
-def _told(record: MemoryRecord) -> dict[str, Any]:
+def _told(record: MemoryRecord) -> EventData:
     """What the journal keeps of a new memory."""
     return {
         "tier": record.tier,

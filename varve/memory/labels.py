@@ -7,11 +7,12 @@ FinAgent (Zhang et al. 2024, arXiv 2402.18485, section 4.2) asks its memory once
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from varve.errors import UsageError
 from varve.memory.state.records import MemoryRecord, Recalled
 from varve.memory.state.validation import check_text
+from varve.types import Json
 
 MAX_LABEL_CHARS = 100
 
@@ -24,7 +25,7 @@ class LabelledQuery(NamedTuple):
 
     label: str
     query: str
-    where: Mapping[str, Any] | None = None
+    where: Mapping[str, Json] | None = None
 
 
 class Labelled(NamedTuple):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from varve.memory.state.validation import (
     check_text,
     check_tiers,
 )
+from varve.types import EventData, Json, JsonObject
 
 
 class LayeredMemory(MemoryKeeper):
@@ -82,7 +83,7 @@ class LayeredMemory(MemoryKeeper):
         available_at: datetime,
         now: datetime,
         kind: str,
-        metadata: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Json] | None = None,
         importance: float | None = None,
         links: Sequence[str] = (),
         scope: str | None = None,
@@ -155,7 +156,7 @@ class LayeredMemory(MemoryKeeper):
             ids.append(known)
         return ids
 
-    def _prepared(self, item: NewMemory) -> dict[str, Any]:
+    def _prepared(self, item: NewMemory) -> JsonObject:
         check_text("the text of a memory", item.text, self.config.max_text_chars)
         check_tiers(item.tier)
         for name in ("event_time", "available_at"):
@@ -199,7 +200,7 @@ class LayeredMemory(MemoryKeeper):
         judged = self.config.importance == "judged" and self._judge is not None
         return judged and item.importance is None
 
-    def _judged(self, item: NewMemory) -> dict[str, Any]:
+    def _judged(self, item: NewMemory) -> JsonObject:
         """What the judge says of a text that is new; nothing where it is not asked."""
         if self._judge is None or not self._is_for_judge(item):
             return {}
@@ -280,7 +281,7 @@ class LayeredMemory(MemoryKeeper):
             self.flush()
         return SessionReport(tuple(promoted), tuple(demoted), tuple(memory_id for memory_id, _ in purged))
 
-    def _jump(self, memory_id: str, now_ns: int) -> tuple[str, dict[str, Any]] | None:
+    def _jump(self, memory_id: str, now_ns: int) -> tuple[str, EventData] | None:
         """The move that a credited memory has earned, one tier at a time, if any: its kind and data."""
         entry, config = self._state.entries[memory_id], self.config
         if entry.tier not in LADDER:

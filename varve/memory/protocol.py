@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 from varve import registry
 from varve.memory.disk.snapshot import Snapshot
@@ -19,7 +19,7 @@ from varve.memory.embed.base import Embedder
 from varve.memory.labels import Labelled, LabelledQuery
 from varve.memory.state.config import MemorySettings
 from varve.memory.state.records import CreditReport, MemoryRecord, NewMemory, Recalled, SessionReport
-from varve.types import Trace
+from varve.types import Json, Trace
 
 Judge = Callable[[NewMemory], float | None]
 """Gives a new memory its importance, 0 to 100 points; None where it could not."""
@@ -60,7 +60,7 @@ class Memory(Protocol):
         k: int,
         tiers: str | Iterable[str] | None = None,
         ticker: str | None = None,
-        where: Mapping[str, Any] | None = None,
+        where: Mapping[str, Json] | None = None,
     ) -> dict[str, list[Recalled]]:
         """Up to ``k`` of each tier among what was readable at ``now`` and has the metadata ``where``."""
         ...

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 
@@ -26,11 +25,11 @@ from varve.memory.state.validation import (
     check_where,
     passes,
 )
-from varve.types import MemoryEvent, Trace
+from varve.types import Json, MemoryEvent, Trace
 
 _QUERY_CHARS_KEPT = 500
 
-_Asked = tuple[str, str | Vector, Mapping[str, Any] | None]
+_Asked = tuple[str, str | Vector, Mapping[str, Json] | None]
 """Label (empty for none), query and metadata filter."""
 
 
@@ -56,7 +55,7 @@ class MemoryReader:
         k: int,
         tiers: str | Iterable[str] | None = None,
         ticker: str | None = None,
-        where: Mapping[str, Any] | None = None,
+        where: Mapping[str, Json] | None = None,
     ) -> dict[str, list[Recalled]]:
         """The true top ``k`` of each tier among what was readable at ``now``, best first.
 
@@ -192,7 +191,13 @@ class MemoryReader:
             tier: [[hit.record.id, *(round(part, 6) for part in hit[1:5])] for hit in hits]
             for tier, hits in found.items()
         }
-        data: dict[str, Any] = {"memory": self.name, "query": shown, "k": k, "ticker": ticker, "found": hits}
+        data: dict[str, object] = {
+            "memory": self.name,
+            "query": shown,
+            "k": k,
+            "ticker": ticker,
+            "found": hits,
+        }
         if label:
             data["label"] = label
         if where:

@@ -82,7 +82,9 @@ class Trader(ABC):
 
     ``Config`` is the class of the trader's own settings (``--set key=value``); ``needs_model`` tells
     the runner to open the language model; ``allows_warm_up`` that lessons are of use;
-    ``takes_memory`` that its memory can begin with a snapshot.
+    ``takes_memory`` that its memory can begin with a snapshot. ``default_llm`` is the model of a run that
+    names none. ``short_options`` are settings that have an option of their own on the command line:
+    ``profile`` is set by ``--profile``, ``without`` by ``--without``.
     """
 
     Config: ClassVar[type[FrozenConfig]] = FrozenConfig
@@ -90,6 +92,8 @@ class Trader(ABC):
     needs_model: ClassVar[bool] = False
     allows_warm_up: ClassVar[bool] = False
     takes_memory: ClassVar[bool] = False
+    default_llm: ClassVar[str] = "scripted"
+    short_options: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: FrozenConfig | None = None) -> None:
         self.config: Any = config if config is not None else self.Config()

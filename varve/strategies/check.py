@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from varve.envs.costs import get_costs
 from varve.envs.exchange import Exchange
@@ -274,7 +274,7 @@ class _Course:
         return step
 
 
-def _fingerprint(observation: Observation) -> list[Any]:
+def _fingerprint(observation: Observation) -> list[object]:
     # A fresh object, since an observation keeps its hash once it is reckoned.
     view, symbol = observation.view, observation.instrument.symbol
     return [replace(observation).hash, view.instant, view.closes(symbol).tobytes()]

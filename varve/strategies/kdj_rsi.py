@@ -19,10 +19,15 @@ class KdjRsiConfig(FrozenConfig):
     """Windows in bars and RSI thresholds (0 to 100), as in FinAgent's released code."""
 
     window: int = Field(default=9, ge=2)
+    """Bars of the stochastic."""
     smoothing: int = Field(default=3, ge=2)
+    """Bars over which K and D are smoothed."""
     rsi_window: int = Field(default=14, ge=2)
+    """Bars of the relative strength index (RSI)."""
     oversold: float = Field(default=40.0, ge=0, le=100)
+    """RSI below which a BUY is let through; below overbought."""
     overbought: float = Field(default=60.0, ge=0, le=100)
+    """RSI above which a SELL is let through."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

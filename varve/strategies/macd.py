@@ -18,8 +18,11 @@ class MacdConfig(FrozenConfig):
     """Windows in bars, Appel's 12, 26 and 9; FinAgent's released code has 7, 14 and 9."""
 
     fast: int = Field(default=12, ge=1)
+    """Bars of the fast average; fewer than slow."""
     slow: int = Field(default=26, ge=2)
+    """Bars of the slow average."""
     signal: int = Field(default=9, ge=1)
+    """Bars of the signal line."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -14,9 +14,10 @@ from varve.types import Action, Decision
 
 
 class RandomConfig(FrozenConfig):
-    """``flip_probability``: chance per session of going from flat to long or back."""
+    """How often it changes its mind."""
 
     flip_probability: float = Field(default=0.1, ge=0, le=1)
+    """Chance per session of going from flat to long or back."""
 
 
 class RandomTrader(Trader):

@@ -19,7 +19,9 @@ class SmaCrossConfig(FrozenConfig):
     """Windows in bars; ``fast`` must be shorter than ``slow``."""
 
     fast: int = Field(default=10, ge=1)
+    """Bars of the fast average; fewer than slow."""
     slow: int = Field(default=50, ge=2)
+    """Bars of the slow average."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -22,10 +22,15 @@ class StochasticBollingerConfig(FrozenConfig):
     """
 
     window: int = Field(default=14, ge=2)
+    """Bars of the stochastic."""
     band_window: int = Field(default=20, ge=3)
+    """Bars of the Bollinger bands."""
     deviations: float = Field(default=2.0, gt=0)
+    """Half the width of the bands, in standard deviations."""
     oversold: float = Field(default=20.0, ge=0, le=100)
+    """Stochastic below which a BUY is let through; below overbought."""
     overbought: float = Field(default=80.0, ge=0, le=100)
+    """Stochastic above which a SELL is let through."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

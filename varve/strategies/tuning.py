@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,7 @@ def tune(
     start: date,
     *,
     symbol: str,
-    fixed: Mapping[str, Any] | None = None,
+    fixed: Mapping[str, object] | None = None,
     cost_rate: float = 0.0,
     seed: int = 0,
     tries: int = TRIES,
@@ -142,7 +142,7 @@ def sharpe(returns: NDArray[np.float64], per_year: int) -> float | None:
 
 
 def _load(strategy: str) -> type[SignalTrader]:
-    found: Any = registry.load("strategies", strategy)
+    found = registry.load("strategies", strategy)
     if not issubclass(found, SignalTrader) or not found.search_space:
         raise UsageError(
             f"strategy {strategy!r} cannot be tuned: it declares no search space",
@@ -153,7 +153,7 @@ def _load(strategy: str) -> type[SignalTrader]:
 
 
 def _configs(
-    rule: type[SignalTrader], fixed: dict[str, Any], seed: int, tries: int
+    rule: type[SignalTrader], fixed: Mapping[str, object], seed: int, tries: int
 ) -> list[tuple[dict[str, int | float], FrozenConfig]]:
     """The defaults with ``fixed`` (nothing drawn), then distinct drawn points of the rest of the space."""
     base = rule.Config.build(**fixed)

@@ -19,7 +19,9 @@ class ZScoreConfig(FrozenConfig):
     """Window in bars, threshold in standard deviations; FinAgent's released code has 14 and 1."""
 
     window: int = Field(default=20, ge=3)
+    """Bars over which mean and standard deviation are taken."""
     threshold: float = Field(default=1.0, gt=0)
+    """Standard deviations from the mean at which it trades."""
 
 
 class ZScore(SignalTrader):

@@ -22,9 +22,17 @@ from types import TracebackType
 from typing import Any, Self
 
 from varve.errors import UnknownNameError
+from varve.types import Arguments, Json, JsonObject, Message
 
 UNKNOWN_MEMORY = "no-such-memory"
-_DECISION = {"action": "HOLD", "confidence": 50, "rationale": "Nothing new.", "cited_memories": []}
+Asked = dict[str, Any]
+"""The JSON of a request."""
+_DECISION: JsonObject = {
+    "action": "HOLD",
+    "confidence": 50,
+    "rationale": "Nothing new.",
+    "cited_memories": [],
+}
 _TOOL_REPLIES = ("decide", "explain")
 
 
@@ -43,7 +51,7 @@ class Behaviour:
     close: bool = False
 
 
-Answer = Behaviour | str | Callable[[dict[str, Any]], Behaviour]
+Answer = Behaviour | str | Callable[[Asked], Behaviour]
 """A behaviour, the name of one (see ``BEHAVIOURS``), or what makes one from the request's JSON."""
 
 
@@ -53,10 +61,10 @@ class Request:
 
     path: str
     headers: Mapping[str, str]
-    body: dict[str, Any]
+    body: Asked
 
 
-def completion(message: Mapping[str, Any], finish_reason: str = "stop") -> Behaviour:
+def completion(message: Message, finish_reason: str = "stop") -> Behaviour:
     """A well-formed chat completion with this assistant message."""
     body = {
         "id": "chatcmpl-fake",
@@ -71,9 +79,9 @@ def completion(message: Mapping[str, Any], finish_reason: str = "stop") -> Behav
     return Behaviour(json.dumps(body).encode())
 
 
-def calls(*tools: tuple[str, Mapping[str, Any] | str], finish_reason: str = "tool_calls") -> Behaviour:
+def calls(*tools: tuple[str, Arguments | str], finish_reason: str = "tool_calls") -> Behaviour:
     """Calls of tools, each a name with its arguments; arguments as text go out as they are."""
-    made = [
+    made: list[JsonObject] = [
         {
             "id": f"call_{index}",
             "type": "function",
@@ -87,10 +95,10 @@ def calls(*tools: tuple[str, Mapping[str, Any] | str], finish_reason: str = "too
     return completion({"content": None, "tool_calls": made}, finish_reason)
 
 
-def decide(**arguments: Any) -> Callable[[dict[str, Any]], Behaviour]:
+def decide(**arguments: Json) -> Callable[[Asked], Behaviour]:
     """A good reply: HOLD at 50 %, changed by ``arguments``; in warm-up an explanation."""
 
-    def answer(request: dict[str, Any]) -> Behaviour:
+    def answer(request: Asked) -> Behaviour:
         name = _asked_for(request)
         given = {**_DECISION, **arguments}
         if name != "decide":
@@ -117,20 +125,20 @@ def hang(seconds: float = 3600.0) -> Behaviour:
     return Behaviour(b"{}", 503, hang_s=seconds)
 
 
-def _cut(request: dict[str, Any]) -> Behaviour:
+def _cut(request: Asked) -> Behaviour:
     return calls((_asked_for(request), '{"action": "BU'), finish_reason="length")
 
 
-def _bad_json(request: dict[str, Any]) -> Behaviour:
+def _bad_json(request: Asked) -> Behaviour:
     return calls((_asked_for(request), '{"action": BUY, '))
 
 
-def _asked_for(request: dict[str, Any]) -> str:
+def _asked_for(request: Asked) -> str:
     offered = [tool.get("function", {}).get("name") for tool in request.get("tools") or []]
     return next((name for name in _TOOL_REPLIES if name in offered), "decide")
 
 
-BEHAVIOURS: dict[str, Behaviour | Callable[[dict[str, Any]], Behaviour]] = {
+BEHAVIOURS: dict[str, Behaviour | Callable[[Asked], Behaviour]] = {
     "ok": decide(),
     "500": status(500),
     "429": status(429),
@@ -206,7 +214,7 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
 
 
-def _named(one: Answer) -> Behaviour | Callable[[dict[str, Any]], Behaviour]:
+def _named(one: Answer) -> Behaviour | Callable[[Asked], Behaviour]:
     if not isinstance(one, str):
         return one
     if one not in BEHAVIOURS:
@@ -239,7 +247,7 @@ def _handler(fake: FakeModelServer) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(behaviour.body)
 
-        def log_message(self, format: str, *args: Any) -> None:
+        def log_message(self, format: str, *args: object) -> None:
             """Say nothing: tests read the requests instead."""
 
     return Handler

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import TypeVar
 
 from varve.errors import DataError
-from varve.market.sources.yahoo import YahooHistory
+from varve.market.sources.yahoo import Article, YahooHistory
+
+V = TypeVar("V")
 
 
 class FakeYahooClient:
@@ -23,7 +25,7 @@ class FakeYahooClient:
         self,
         histories: Mapping[str, YahooHistory] | None = None,
         *,
-        articles: Sequence[Mapping[str, Any]] = (),
+        articles: Sequence[Article] = (),
         error: DataError | None = None,
         news_error: DataError | None = None,
     ) -> None:
@@ -40,14 +42,14 @@ class FakeYahooClient:
         if found is None:
             return None
 
-        def since(values: Mapping[date, Any]) -> dict[date, Any]:
+        def since(values: Mapping[date, V]) -> dict[date, V]:
             return {day: value for day, value in values.items() if day >= start}
 
         return YahooHistory(
             since(found.rows), since(found.splits), since(found.dividends), found.currency, found.timezone
         )
 
-    def news(self, ticker: str) -> Sequence[Mapping[str, Any]]:
+    def news(self, ticker: str) -> Sequence[Article]:
         """The given articles."""
         self.calls.append(("news", ticker))
         if self.news_error is not None:

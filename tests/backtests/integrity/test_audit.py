@@ -10,7 +10,6 @@ from varve.backtests.config import RunConfig
 from varve.backtests.integrity.audit import audit_run
 from varve.backtests.runner import run_backtest
 from varve.backtests.simulate.prepare import find_trader
-from varve.envs.sizing import SIZERS
 from varve.errors import UsageError
 from varve.market.store import Store
 from varve.market.worlds import sample_world
@@ -78,7 +77,7 @@ def decisions(folder):
 
 
 def test_a_peeking_sizer_is_caught(varve_home, monkeypatch):
-    monkeypatch.setitem(SIZERS, "all_in", cheats.PeekingSizer)
+    monkeypatch.setattr("varve.backtests.simulate.prepare.get_sizer", lambda name: cheats.PeekingSizer())
     _, card = audited(monkeypatch)
     assert card["future"].passed is False
     assert "through the sizer" in card["future"].detail

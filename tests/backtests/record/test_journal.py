@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from varve.backtests.record.digest import digest_1
-from varve.backtests.record.journal import SCHEMA_VERSION, Journal
+from varve.backtests.record.journal import Journal
 from varve.backtests.record.step import StepRecord
 from varve.errors import IntegrityError, StorageError
 from varve.types import (
@@ -107,8 +107,8 @@ def test_a_step_that_cannot_be_written_leaves_nothing_of_itself(tmp_path):
 def test_a_newer_schema_is_refused(tmp_path):
     written(tmp_path, a_step()).close()
     with sqlite3.connect(tmp_path / "journal.db") as db:
-        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
-    with pytest.raises(IntegrityError, match=f"schema {SCHEMA_VERSION + 1}"):
+        db.execute("PRAGMA user_version = 3")
+    with pytest.raises(IntegrityError, match="schema 3"):
         Journal(tmp_path / "journal.db", run_id="r")
 
 

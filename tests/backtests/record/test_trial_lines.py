@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from varve.backtests.record.trial_lines import HeaderLine, RebuiltLine, Trial, read_lines, with_results
+from varve.backtests.record.trial_registry.lines import (
+    HeaderLine,
+    RebuiltLine,
+    Trial,
+    read_lines,
+    with_results,
+)
 from varve.errors import BadFileError
 
 FILE = Path("trials.jsonl")

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 import pytest
 
 from varve.backtests.config import RunConfig
-from varve.backtests.record import hash_chain as chained
 from varve.backtests.record.folder import RunFolder
 from varve.backtests.record.run_record import RunRecord, TrialsFound, TrialsProblem
-from varve.backtests.record.trial_lines import Trial, trial_of_run
-from varve.backtests.record.trials import TrialRegistry, registry_beside
+from varve.backtests.record.trial_registry import hash_chain as chained
+from varve.backtests.record.trial_registry.lines import Trial, trial_of_run
+from varve.backtests.record.trial_registry.registry import TrialRegistry, registry_beside
 from varve.backtests.results.trial_count import count_trials, trials_sentence
 from varve.backtests.runner import run_backtest
 from varve.errors import IntegrityError, StorageError
@@ -210,8 +210,8 @@ def test_a_home_that_cannot_be_written_stops_before_anything_is_made(tmp_path, m
 def test_many_processes_enter_at_once_and_every_entry_is_kept(varve_home):
     script = (
         "import sys\n"
-        "from varve.backtests.record.trial_lines import Trial\n"
-        "from varve.backtests.record.trials import TrialRegistry\n"
+        "from varve.backtests.record.trial_registry.lines import Trial\n"
+        "from varve.backtests.record.trial_registry.registry import TrialRegistry\n"
         "print('ready', flush=True)\nsys.stdin.readline()\n"
         "for i in range(15):\n"
         "    name = f'{sys.argv[1]}.{i}'\n"

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from varve.backtests.results.sharpe import _prewhitened_hac, _variance, _window_variances
+from varve.backtests.results.sharpe import (
+    _moments,
+    _prewhitened_hac,
+    _usable,
+    _variance,
+    _window_variances,
+    seed_split,
+    window_sentence,
+)
 
 
 def autoregressive(n, phi, seed=3):
@@ -64,3 +72,48 @@ def test_the_own_part_of_independent_runs_is_all_of_their_variance():
     for count in (2, 3, 8):
         ratio = np.mean([_window_variances(rng.normal(0, 1, (400, count)))[1] * 400 for _ in range(40)])
         assert ratio == pytest.approx(1.0, rel=0.1)
+
+
+def test_without_any_variance_no_part_is_the_seeds():
+    up_and_down = np.array([0.01, -0.01] * 10)
+    split = seed_split([up_and_down, -up_and_down], 252)
+    assert (split.seeds, split.window) == (0.0, 0.0)
+    assert np.isnan(split.share)
+
+
+def test_returns_of_ten_sessions_above_a_variance_of_1e_18_can_be_used():
+    size = next(x for x in np.nextafter(1e-9, 0) + np.arange(-9, 9) * 1e-25 if x * x == 1e-18)
+    flat = np.array([size, -size] * 8)
+    assert flat.var() == 1e-18
+    assert not _usable(flat)
+    assert _usable(flat * 1.001)
+    assert _usable(np.array([0.01, -0.01] * 5))
+    assert not _usable(np.array([0.01, -0.01] * 5)[:9])
+
+
+@pytest.mark.parametrize(
+    ("interval", "said"),
+    [
+        ((0.0, 1.0), "cannot be told from 0"),
+        ((-1.0, 0.0), "cannot be told from 0"),
+        ((0.1, 1.0), "differs from 0"),
+        ((-1.0, -0.1), "differs from 0"),
+    ],
+)
+def test_an_interval_that_reaches_0_cannot_be_told_from_it(interval, said):
+    assert window_sentence(100, 252, interval).endswith(f"{said}.")
+
+
+def test_the_moments_of_returns_are_centred():
+    returns = autoregressive(40, 0.3) + 0.01
+    expected = np.column_stack([returns - returns.mean(), returns**2 - np.mean(returns**2)])
+    assert _moments(returns) == pytest.approx(expected)
+    assert _moments(returns).mean(axis=0) == pytest.approx([0, 0], abs=1e-15)
+
+
+def test_a_short_window_says_how_far_a_true_ratio_of_1_would_be_missed():
+    # 1.96 × √((1 + 1/2) ÷ 100) = 0.24 where a session is a year
+    assert window_sentence(100, 1, None) == (
+        "100 sessions (100.0 years) say little: even a true Sharpe ratio of 1 would be measured anywhere "
+        "from 0.8 to 1.2."
+    )

@@ -9,8 +9,8 @@ import pytest
 from varve.backtests.config import RunConfig
 from varve.backtests.integrity.replay import replay_run
 from varve.backtests.record.folder import RunFolder, find_run
-from varve.backtests.record.trial_lines import trial_of_run
-from varve.backtests.record.trials import TrialRegistry
+from varve.backtests.record.trial_registry.lines import trial_of_run
+from varve.backtests.record.trial_registry.registry import TrialRegistry
 from varve.backtests.resume import resume_run
 from varve.backtests.runner import run_backtest
 from varve.backtests.simulate import prepare as preparing

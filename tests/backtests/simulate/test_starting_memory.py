@@ -14,7 +14,7 @@ from varve.backtests.record.memories import remembered, told_of_run
 from varve.backtests.resume import resume_run, unfinished_run
 from varve.backtests.runner import run_backtest
 from varve.backtests.simulate.prepare import prepare
-from varve.cli.memory import export
+from varve.cli.memory import memory_export
 from varve.errors import BadFileError, IntegrityError, SettingError, UsageError
 from varve.memory.disk.snapshot import read_snapshot
 
@@ -30,7 +30,7 @@ def warm(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VARVE_HOME", str(home / "home"))
         folder = run_backtest(WARM)
-        export(str(folder.path), home / "warm.parquet", at=None)
+        memory_export(str(folder.path), home / "warm.parquet", at=None)
     return home
 
 

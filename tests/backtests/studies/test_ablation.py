@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.helpers import prepared
 from varve.backtests.config import RunConfig
-from varve.backtests.record.trials import TrialRegistry
+from varve.backtests.record.trial_registry.registry import TrialRegistry
 from varve.backtests.simulate.steps import simulate
 from varve.backtests.studies.ablation import (
     FULL,
@@ -149,6 +149,7 @@ def test_on_the_command_line(backtest):
     ("given", "seeds", "error", "words"),
     [
         ({"agent": "macd"}, 2, UsageError, "no layered memory"),
+        ({"settings": {"memory_kind": "flat"}}, 2, UsageError, "no layered memory"),
         ({}, 0, SettingError, "0 seeds"),
     ],
 )

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pytest
 
-from varve.backtests.record.trial_lines import Trial
+from varve.backtests.record.trial_registry.lines import Trial
 from varve.backtests.results.sharpe import holm, pooled_sharpe, sharpe_difference, sharpe_interval
 from varve.backtests.results.track import Track
 from varve.backtests.results.trial_count import TrialCount

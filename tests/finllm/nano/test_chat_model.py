@@ -13,8 +13,8 @@ from varve.backtests.simulate.steps import simulate
 from varve.errors import NoDataError, SettingError
 from varve.finllm.chat.open_model import open_model
 from varve.finllm.engine.queue import GenerationRequest
-from varve.finllm.nano import WEIGHTS
 from varve.finllm.nano.chat_model import _reasons_first
+from varve.finllm.nano.shipped import WEIGHTS
 from varve.finllm.nano.training.evaluate import bag_of_words, fits, measure, plain_generate
 from varve.finllm.nano.training.heldout import read_heldout
 from varve.finllm.nano.training.pipeline import EVALUATION, QUICK, build

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from varve.agents.finmem.prompting import render
 from varve.finllm.engine.rows import CLOSING_TOKENS
-from varve.finllm.nano import MAX_NEW_TOKENS, WEIGHTS, wording
 from varve.finllm.nano import answers as teacher
 from varve.finllm.nano import prompt_view as view
 from varve.finllm.nano import tokenizer as tokens
+from varve.finllm.nano import wording
 from varve.finllm.nano.examples import _Scene, draw_example
+from varve.finllm.nano.shipped import MAX_NEW_TOKENS, WEIGHTS
 from varve.finllm.nano.training import heldout
 from varve.finllm.nano.training.trainer import TRAINED_LENGTH
 from varve.finllm.replies.untrusted import section

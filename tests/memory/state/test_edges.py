@@ -8,6 +8,7 @@ import pytest
 from tests.support.memory_helpers import START, day, make, put
 from varve.clock import to_ns
 from varve.memory.state.columns import DAY_NS, Columns, Weights
+from varve.memory.state.records import text_key
 
 PER_DAY = 0.92 ** (252 / 365)
 
@@ -111,3 +112,15 @@ def test_what_float32_cannot_tell_apart_is_ranked_exactly(seed, similarity):
     assert sorted((exact[hit.row] for hit in found), reverse=True) == pytest.approx(
         np.sort(exact)[::-1][:5], abs=1e-14
     )
+
+
+@pytest.mark.parametrize(("importance", "stays"), [(5.0, True), (4.99, False)])
+def test_what_does_not_sink_and_is_not_below_the_floor_is_kept(importance, stays):
+    memory = make("finmem-paper", importance="judged", short={"importance_factor": 1.0})
+    fact = put(memory, "a fact", importance=importance)
+    assert memory.close_session(day(1)).purged == (() if stays else (fact,))
+
+
+def test_a_text_in_full_width_letters_is_the_same_text():
+    assert text_key("ＡＢＣ rose", "TSLA") == text_key("abc rose", "TSLA")
+    assert text_key("ＡＢＤ rose", "TSLA") != text_key("abc rose", "TSLA")

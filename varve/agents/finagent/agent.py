@@ -28,6 +28,15 @@ class FinAgent(Agent):
     name: ClassVar[str] = "finagent"
     Config = FinAgentConfig
     allows_warm_up: ClassVar[bool] = True
+    default_llm: ClassVar[str] = "nano"
+    short_options: ClassVar[tuple[str, ...]] = ("profile", "without", *Agent.short_options)
+    forms: ClassVar[tuple[str, ...]] = (
+        "summarise_news",
+        "summarise_past",
+        "explain_moves",
+        "review_decisions",
+        "decide",
+    )
     prompts: ClassVar[Prompts] = Prompts("varve.agents.finagent")
 
     def begin(self, context: RunContext) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import date
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,10 @@ from varve.market.data import BarSeries, Floats
 from varve.market.observation import Observation
 from varve.market.view import MarketView
 from varve.strategies.indicators import deviation_line, sma_line
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 SESSIONS = 60
 """Shown by default, today the last."""
@@ -31,7 +35,7 @@ DAILY_ROWS, MERGED = 10, 5
 _SIZE, _DPI, _COLOURS = (6.4, 4.0), 100, 64
 _UP, _DOWN, _TODAY, _INK = "#15803d", "#b91c1c", "#6d28d9", "#374151"
 _FAST, _SLOW, _BAND, _GRID = "#d97706", "#0b5fa5", "#94a3b8", "#e5e7eb"
-_STYLE: dict[str, Any] = {
+_STYLE: dict[str, object] = {
     "font.size": 8, "axes.titlesize": 9, "xtick.labelsize": 7.5, "ytick.labelsize": 7.5,
     "legend.fontsize": 7.5, "axes.labelsize": 7.5, "axes.linewidth": 0.8,
 }  # fmt: skip
@@ -77,7 +81,7 @@ def kline_chart(view: MarketView, symbol: str, *, sessions: int = SESSIONS) -> b
     currency = view.instrument(symbol).currency
     volume = bool(np.isfinite(lines.bars.volume).any())
 
-    def paint(figure: Any) -> None:
+    def paint(figure: Figure) -> None:
         price = figure.add_axes((0.09, 0.28 if volume else 0.08, 0.89, 0.65 if volume else 0.85))
         panels = [price]
         _prices(price, lines)
@@ -104,7 +108,7 @@ def trading_chart(view: MarketView, symbol: str, held: Sequence[Held], *, sessio
     bars = _lines(view, symbol, sessions).bars
     own = _own(bars, held, view.instrument(symbol).lot_size)
 
-    def paint(figure: Any) -> None:
+    def paint(figure: Figure) -> None:
         price, returns = figure.add_axes((0.09, 0.38, 0.89, 0.55)), figure.add_axes((0.09, 0.08, 0.89, 0.26))
         _trades(price, bars, own)
         _returns(returns, own)
@@ -232,7 +236,7 @@ def _title(symbol: str, bars: BarSeries, currency: str) -> str:
     return f"{symbol} to {bars.session(len(bars) - 1)}, close {_price(float(bars.close[-1]))} {currency}"
 
 
-def _prices(axes: Any, lines: _Lines) -> None:
+def _prices(axes: Axes, lines: _Lines) -> None:
     from matplotlib.collections import LineCollection, PolyCollection
 
     bars, places = lines.bars, np.arange(len(lines.bars))
@@ -257,7 +261,7 @@ def _prices(axes: Any, lines: _Lines) -> None:
     axes.autoscale_view()
 
 
-def _volume(axes: Any, bars: BarSeries) -> None:
+def _volume(axes: Axes, bars: BarSeries) -> None:
     rises = np.diff(bars.close, prepend=bars.close[0]) >= 0
     axes.bar(
         np.arange(len(bars)),
@@ -270,7 +274,7 @@ def _volume(axes: Any, bars: BarSeries) -> None:
     axes.yaxis.set_major_formatter(lambda value, _: _short(value))
 
 
-def _trades(axes: Any, bars: BarSeries, own: _Own) -> None:
+def _trades(axes: Axes, bars: BarSeries, own: _Own) -> None:
     axes.plot(np.arange(len(bars)), bars.close, color=_INK, linewidth=1.2)
     for sign, marker, colour, label in ((1, "^", _UP, "buy"), (-1, "v", _DOWN, "sell")):
         places = np.flatnonzero(own.traded * sign > 0)
@@ -280,7 +284,7 @@ def _trades(axes: Any, bars: BarSeries, own: _Own) -> None:
         )  # fmt: skip
 
 
-def _returns(axes: Any, own: _Own) -> None:
+def _returns(axes: Axes, own: _Own) -> None:
     places = np.arange(len(own.gain))
     known = np.isfinite(own.gain)  # a day without a note is bridged, not a gap
     axes.plot(places, own.price_gain, color=_BAND, linewidth=1.0, label="price")
@@ -290,7 +294,7 @@ def _returns(axes: Any, own: _Own) -> None:
     axes.margins(y=0.15)
 
 
-def _frame(panels: Sequence[Any], bars: BarSeries) -> None:
+def _frame(panels: Sequence[Axes], bars: BarSeries) -> None:
     """One span for every panel, up to six dates along the bottom of the last, and a dashed line on today."""
     count = len(bars)
     places = np.unique(np.linspace(0, count - 1, min(6, count)).round().astype(int))
@@ -310,7 +314,7 @@ def _frame(panels: Sequence[Any], bars: BarSeries) -> None:
     panels[0].legend(loc="lower right", bbox_to_anchor=(1.0, 0.99), ncols=3, borderaxespad=0.0)
 
 
-def _mark_synthetic(axes: Any, view: MarketView, symbol: str) -> None:
+def _mark_synthetic(axes: Axes, view: MarketView, symbol: str) -> None:
     if view.provenance(symbol).synthetic:
         axes.text(
             0.5, 0.5, "SYNTHETIC", transform=axes.transAxes, fontsize=24, color="#b45309", alpha=0.16,
@@ -331,7 +335,7 @@ def _named(bars: BarSeries, first: int, last: int) -> str:
     return f"{name} (today)" if last == len(bars) else name
 
 
-def _of(fold: Callable[[Floats], Any], values: Floats) -> float:
+def _of(fold: Callable[[Floats], np.floating], values: Floats) -> float:
     """A fold over what is known; NaN where nothing is."""
     known = values[np.isfinite(values)]
     return float(fold(known)) if len(known) else float("nan")

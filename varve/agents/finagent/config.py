@@ -19,35 +19,32 @@ STRATEGIES = ("macd", "kdj-rsi", "zscore", "stochastic-bollinger", "sma-cross", 
 
 
 class FinAgentConfig(AgentConfig):
-    """What an agent is; beside :class:`~varve.agents.agent.AgentConfig`.
-
-    Args:
-        profile: the trader's preference, a text in every prompt.
-        without: parts that are switched off.
-        top_k: past intelligence per horizon, and past reflections of each level, that are recalled.
-        signals: ``called`` offers each strategy as a tool; ``pasted`` puts the signals of all into the
-            prompt instead, as the released code does.
-        strategies: whose signals; names of registered strategies.
-        item_tokens: longest summary of one piece of news, four characters each.
-        tool_tokens: of all answers of one day's tools together.
-        reflect_every_sessions: both reflections are made on every so manyth session.
-        decisions_reviewed: the newest decisions that high-level reflection looks at.
-        chart_sessions: sessions that both charts show.
-        max_guidance: newest pieces of expert guidance shown.
-    """
+    """What an agent is; beside :class:`~varve.agents.agent.AgentConfig`."""
 
     profile: Profile = "aggressive"
+    """The trader's preference, a text in every prompt."""
     without: tuple[Part, ...] = ()
+    """Parts that are switched off."""
     top_k: int = Field(default=5, ge=1, le=20)
+    """Past intelligence per horizon, and past reflections of each level, that are recalled."""
     signals: Literal["called", "pasted"] = "called"
+    """called: each strategy is a tool; pasted: all signals are in the prompt, as released."""
     strategies: tuple[str, ...] = STRATEGIES
+    """Registered strategies whose signals it sees."""
     item_tokens: int = Field(default=40, ge=8)
+    """Longest summary of one piece of news, in tokens of four characters."""
     tool_tokens: int = Field(default=1500, ge=50)
+    """All answers of one day's tools together, in tokens of four characters."""
     reflect_every_sessions: int = Field(default=1, ge=1)
+    """Both reflections are made on every so manyth session."""
     decisions_reviewed: int = Field(default=14, ge=1, le=60)
+    """The newest decisions that high-level reflection looks at."""
     chart_sessions: int = Field(default=60, ge=20, le=250)
+    """Sessions that both charts show."""
     max_guidance: int = Field(default=3, ge=1, le=20)
+    """Newest pieces of expert guidance that a prompt shows."""
     max_news: int = Field(default=20, ge=1, le=50)
+    """New documents that a prompt shows: filings first, then the newest."""
 
     @field_validator("without")
     @classmethod

@@ -5,18 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 from varve.agents.finagent.config import Part
 from varve.agents.finagent.kit import Kit, Reflection
 from varve.agents.prompting import Page
 from varve.agents.stage import NO_QUESTIONS, Budget, Stage
 from varve.agents.tools import DayTools
-from varve.finllm.chat.images import ImageRefusedError, image_block, text_block
+from varve.finllm.chat.images import Block, ImageRefusedError, image_block, text_block
 from varve.finllm.replies.forms import Filled, ReplyForm
 from varve.finllm.replies.untrusted import section
 from varve.market.observation import Observation
-from varve.types import Document, Failure, StageNote, ToolCall
+from varve.types import Document, Failure, StageNote, ToolCall, ToolSchema
 
 R = TypeVar("R")
 
@@ -39,7 +39,7 @@ class Day:
 
     observation: Observation
     page: Page
-    market: dict[str, Any]
+    market: dict[str, object]
     now_reflecting: bool
     items: list[tuple[Document, Filled]] = field(default_factory=list)
     today: list[str] = field(default_factory=list)
@@ -76,7 +76,7 @@ class DayStage(Generic[R]):
         kit: Kit,
         form: ReplyForm[R],
         labels: Sequence[str] = (),
-        questions: Sequence[dict[str, Any]] = (),
+        questions: Sequence[ToolSchema] = (),
         budget: Budget = NO_QUESTIONS,
     ) -> None:
         self.kit, self.config = kit, kit.config
@@ -97,7 +97,7 @@ class DayStage(Generic[R]):
             ModelTransportError: if the model cannot be reached.
         """
         note = StageNote(self.name, "done")
-        content: str | list[str | dict[str, Any]]
+        content: str | list[str | Block]
         if chart is None:
             content = self._text(day, **values)
         elif self.kit.sees:

@@ -5,13 +5,13 @@ FinAgent (arXiv 2402.18485), section 4.1 and diversified retrieval of section 4.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from varve.agents.finagent.config import Part
 from varve.agents.finagent.day import Day, DayPart
 from varve.agents.finagent.kit import Kit
 from varve.agents.prompting import labels_of, percent
-from varve.finllm.replies.forms import Choice, Each, Filled, Form, Label, Text
+from varve.finllm.replies.forms import Choice, Each, Field, Filled, Form, Label, Text
 from varve.finllm.replies.untrusted import section
 from varve.memory.labels import LabelledQuery
 from varve.memory.state.records import NewMemory, citation
@@ -33,7 +33,7 @@ class Intelligence(DayPart[Filled]):
 
     def __init__(self, kit: Kit) -> None:
         config = kit.config
-        item: dict[str, Any] = {
+        item: dict[str, Field] = {
             "item": Label("The label of the line that this is about."),
             "horizon": Choice("How long it will move the price.", tuple(TIER_OF_HORIZON)),
             "sentiment": Choice("Which way, for the price.", SENTIMENTS),

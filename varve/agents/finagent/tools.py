@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 from varve import registry
 from varve.agents.calculator import calculate
@@ -16,6 +15,7 @@ from varve.finllm.replies.untrusted import section
 from varve.market.observation import Observation
 from varve.market.view import MarketView
 from varve.strategies.signals import Signal
+from varve.types import Arguments, ToolSchema
 
 YEAR_SESSIONS = 252
 
@@ -57,7 +57,7 @@ def signal_sources(names: Sequence[str]) -> dict[str, SignalOf]:
     return found
 
 
-def signal_schemas(names: Sequence[str]) -> list[dict[str, Any]]:
+def signal_schemas(names: Sequence[str]) -> list[ToolSchema]:
     """A tool without arguments per strategy, described by its own first line."""
     schemas = []
     for name in names:
@@ -90,7 +90,7 @@ class FinAgentTools(DayTools):
         news_line: NewsLine,
         *,
         max_news: int,
-        schemas: Sequence[dict[str, Any]],
+        schemas: Sequence[ToolSchema],
         signals: Mapping[str, SignalOf],
     ) -> None:
         super().__init__(observation, recall, news_line, max_news=max_news)
@@ -105,20 +105,20 @@ class FinAgentTools(DayTools):
         """The signals of all strategies, as a prompt shows them that has them pasted."""
         return [self._line(name) for name in self._signals]
 
-    def _signal(self, name: str, arguments: Mapping[str, Any]) -> str:
+    def _signal(self, name: str, arguments: Arguments) -> str:
         return section("SIGNAL", [self._line(name)])
 
     def _line(self, name: str) -> str:
         view, symbol = self._observation.view, self._observation.instrument.symbol
         return signal_line(name, self._signals[name](view, symbol))
 
-    def _calculate(self, arguments: Mapping[str, Any]) -> str:
+    def _calculate(self, arguments: Arguments) -> str:
         expression = arguments["expression"]
         if not isinstance(expression, str):
             raise BadArgumentsError("expression must be text, for example 110.5 / 98.2 - 1")
         return calculate(expression)
 
 
-def tool_schemas(names: Sequence[str], *, called: bool) -> list[dict[str, Any]]:
+def tool_schemas(names: Sequence[str], *, called: bool) -> list[ToolSchema]:
     """All that can be asked, the same every day."""
     return [*TOOL_SCHEMAS, *(signal_schemas(names) if called else ()), CALCULATE]

@@ -47,6 +47,9 @@ class FinMem(Agent):
     name: ClassVar[str] = "finmem"
     Config = FinMemConfig
     allows_warm_up: ClassVar[bool] = True
+    default_llm: ClassVar[str] = "nano"
+    short_options: ClassVar[tuple[str, ...]] = ("profile", *Agent.short_options)
+    forms: ClassVar[tuple[str, ...]] = ("decide", "explain")
 
     def begin(self, context: RunContext) -> None:
         """A run starts with an empty memory, or with what its snapshot holds.

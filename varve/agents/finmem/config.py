@@ -16,14 +16,12 @@ ADAPTIVE_SESSIONS = 3
 
 
 class FinMemConfig(AgentConfig):
-    """What an agent is; equal settings on equal data with an equal model decide equally.
-
-    ``top_k`` memories are recalled per tier; the rest is as in
-    :class:`~varve.agents.agent.AgentConfig`.
-    """
+    """What an agent is; equal settings on equal data with an equal model decide equally."""
 
     profile: Profile = "self_adaptive"
+    """The trader's attitude to risk; self_adaptive changes it with the latest returns."""
     top_k: int = Field(default=5, ge=1, le=20)
+    """Memories that are recalled from each tier."""
 
     @property
     def labels(self) -> int:

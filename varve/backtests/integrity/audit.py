@@ -197,7 +197,9 @@ def _in_world(prepared: Prepared, world: str, seed: int) -> Prepared:
     learns = prepared.trader_class.allows_warm_up
     changes = {
         "agent": prepared.config.agent if prepared.trader_class is not Listener else "buy-and-hold",
-        "settings": prepared.config.settings if prepared.trader_class is not Listener else {},
+        "settings": prepared.config.settings
+        if prepared.trader_class is not Listener
+        else prepared.config.trading_settings,
         "ticker": EDGE_TICKER,
         "data": "sample",
         "world": world,

@@ -21,12 +21,11 @@ from varve.clock import iso
 from varve.config import canonical_json
 from varve.errors import IntegrityError, StorageError
 from varve.finllm.chat.reply_source import image_name
+from varve.sqlite import Kind, SqliteFile
 from varve.types import Decision, Fill, Json, JsonObject, ModelCall, Outcome, Portfolio
 
 Table = Literal["steps", "model_calls", "memory_events"]
 TABLES: tuple[Table, ...] = ("steps", "model_calls", "memory_events")
-
-SCHEMA_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE steps (
@@ -53,6 +52,14 @@ CREATE TABLE memory_events (
 
 _IMAGES = "CREATE TABLE images (sha256 TEXT PRIMARY KEY, data BLOB NOT NULL) STRICT;"
 """From schema 2 on: the images that messages name, each once; the name stands for them in the digest."""
+
+_KIND = Kind(
+    name="journal",
+    migrations=(_SCHEMA, _IMAGES),
+    mend_open="check the folder and its rights",
+    mend_damaged=COPY_AGAIN,
+    mend_newer="use the newer Varve that wrote it",
+)
 
 UNCOMPARED = frozenset({"run_id", "seconds", "attempt", "cached"})
 """Columns that may differ between equal runs."""
@@ -86,35 +93,9 @@ class Journal:
 
     def __init__(self, path: Path, *, run_id: str, read_only: bool = False) -> None:
         self.path, self.run_id = path, run_id
-        try:
-            if read_only:
-                # Without a log beside it the file is whole; "immutable" then leaves no new files there.
-                whole = not path.with_name(f"{path.name}-wal").exists()
-                options = "mode=ro&immutable=1" if whole else "mode=ro"
-                self._db = sqlite3.connect(f"{path.resolve().as_uri()}?{options}", uri=True)
-            else:
-                self._db = sqlite3.connect(path, isolation_level=None)
-                self._db.execute("PRAGMA journal_mode = WAL")
-                self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.row_factory = sqlite3.Row
-            self._prepare(read_only)
-        except sqlite3.OperationalError as error:
-            raise StorageError(
-                f"journal {path} cannot be opened: {error}", mend="check the folder and its rights"
-            ) from error
-        except sqlite3.DatabaseError as error:
-            raise IntegrityError(f"journal {path} is damaged: {error}", mend=COPY_AGAIN) from error
-
-    def _prepare(self, read_only: bool) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise IntegrityError(
-                f"journal {self.path} has schema {version}; this Varve reads up to {SCHEMA_VERSION}",
-                mend="use the newer Varve that wrote it",
-            )
-        if version < SCHEMA_VERSION and not read_only:
-            new = f"{_SCHEMA if version == 0 else ''}{_IMAGES}"
-            self._db.executescript(f"BEGIN;{new}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;")
+        self._file = SqliteFile(path, _KIND, read_only=read_only)
+        self._db = self._file.db
+        self._db.row_factory = sqlite3.Row
 
     def append(self, record: StepRecord) -> None:
         """Write one step in one transaction.
@@ -214,7 +195,7 @@ class Journal:
 
     def close(self) -> None:
         """Close the file; the write-ahead log is folded into it."""
-        self._db.close()
+        self._file.close()
 
 
 _JSON_COLUMNS = frozenset(

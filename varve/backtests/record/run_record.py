@@ -5,12 +5,13 @@ The fields stand in the order in which they are written.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 from pydantic import ConfigDict, Field, model_validator
 
 from varve.backtests.config import RunConfig
 from varve.backtests.record.entry import Entry, Many, Number
+from varve.finllm.chat.reply_source import Identity
 from varve.types import FillRule, Json, JsonObject
 
 Status = Literal["running", "finished", "stopped"]
@@ -75,6 +76,11 @@ class ModelEntry(Entry):
     """Everything that identifies it, sampling and seed among them."""
     vision: bool = False
     """Whether it was sent images; False in runs of before there were any."""
+
+    @property
+    def identity(self) -> Identity:
+        """The model as the language-model rooms know it, as it was recorded."""
+        return cast("Identity", self.as_json())
 
 
 class KnowledgeEntry(Entry):

@@ -2,31 +2,62 @@
 
 from __future__ import annotations
 
+from varve.backtests.results.metric import Shown, in_words, registered_metrics
 from varve.backtests.results.metrics_file import Figures, RunMetrics
 
-ABSTENTIONS = ("abstentions", "abstentions")
-"""Label and key of a row that stands only where a model weighed its actions."""
+ABSTENTIONS = "abstentions"
+"""A row that stands only where a model weighed its actions."""
 
-ROWS: tuple[tuple[str, str, str], ...] = (
-    ("total return", "total_return", "percent"),
-    ("annual return", "annual_return", "percent"),
-    ("annual volatility", "annual_volatility", "percent"),
-    ("Sharpe", "sharpe", "ratio"),
-    ("  95 % interval", "sharpe_interval", "interval"),
-    ("Sortino", "sortino", "ratio"),
-    ("Calmar", "calmar", "ratio"),
-    ("max drawdown", "max_drawdown", "percent"),
-    ("turnover a year", "turnover", "times"),
-    ("trades", "trades", "count"),
-    ("exposure", "exposure", "percent"),
-    ("costs", "costs", "money"),
-    ("failures", "failures", "count"),
-    (*ABSTENTIONS, "count"),
-    ("tokens", "tokens", "count"),
-)
-"""Label, key and format of each row."""
+OWN: dict[str, Shown] = {
+    "total_return": Shown(
+        label="total return", unit="percent", better="higher", meaning="Gain over the window, after costs."
+    ),
+    "annual_return": Shown(
+        label="annual return", unit="percent", better="higher", meaning="The same, compounded to a year."
+    ),
+    "annual_volatility": Shown(
+        label="annual volatility",
+        unit="percent",
+        better="lower",
+        meaning="Standard deviation of session returns, by the root of the sessions of a year.",
+    ),
+    "sharpe": Shown(
+        label="Sharpe", unit="ratio", better="higher", meaning="Mean ÷ deviation of session returns, a year."
+    ),
+    "sharpe_interval": Shown(
+        label="  95 % interval", unit="interval", better="neither", meaning="What luck alone leaves open."
+    ),
+    "sortino": Shown(
+        label="Sortino", unit="ratio", better="higher", meaning="As Sharpe, with losses alone as risk."
+    ),
+    "calmar": Shown(
+        label="Calmar", unit="ratio", better="higher", meaning="Annual return ÷ maximum drawdown."
+    ),
+    "max_drawdown": Shown(
+        label="max drawdown", unit="percent", better="higher", meaning="Deepest fall from a high; negative."
+    ),
+    "turnover": Shown(
+        label="turnover a year",
+        unit="times",
+        better="lower",
+        meaning="Traded notional ÷ mean equity, a year.",
+    ),
+    "trades": Shown(label="trades", unit="count", better="neither", meaning="Fills."),
+    "exposure": Shown(
+        label="exposure", unit="percent", better="neither", meaning="Share of sessions with a position."
+    ),
+    "costs": Shown(
+        label="costs", unit="money", better="lower", meaning="Commission, half-spread and impact."
+    ),
+    "failures": Shown(label="failures", unit="count", better="lower", meaning="Decisions that failed."),
+    ABSTENTIONS: Shown(
+        label="abstentions", unit="count", better="neither", meaning="Decisions left to a setting."
+    ),
+    "tokens": Shown(label="tokens", unit="count", better="lower", meaning="Tokens of prompts and replies."),
+}
+"""Varve's own figures in the order of the table, by their name in ``metrics.json``."""
 
-ABSENT = "–"
+ABSENT = in_words(None, "ratio")
 
 
 def table_rows(metrics: RunMetrics, *, columns: int | None = None) -> tuple[list[str], list[list[str]]]:
@@ -35,27 +66,25 @@ def table_rows(metrics: RunMetrics, *, columns: int | None = None) -> tuple[list
     header = ["", *(column.name for column in shown)]
     weighed = any(column.metrics.abstentions is not None for column in shown)
     rows = [
-        [label, *(_cell(column.metrics, key, form) for column in shown)]
-        for label, key, form in ROWS
-        if weighed or label != ABSTENTIONS[0]
+        [how.label, *(_cell(column.metrics, name, how) for column in shown)]
+        for name, how in OWN.items()
+        if weighed or name != ABSTENTIONS
     ]
+    extra = dict.fromkeys(name for column in shown for name in column.metrics.extra or {})
+    known = registered_metrics()
+    for name in extra:
+        # The package of a metric may be gone; its figure stays in the record.
+        how = known.get(name) or Shown(label=name, unit="ratio", better="neither", meaning="")
+        values = [(column.metrics.extra or {}).get(name) for column in shown]
+        rows.append([how.label, *(in_words(value, how.unit) for value in values)])
     return header, rows
 
 
-def _cell(values: Figures, key: str, form: str) -> str:
-    if form == "interval":
+def _cell(values: Figures, name: str, how: Shown) -> str:
+    if how.unit == "interval":
         low, high = values.sharpe_low, values.sharpe_high
         return ABSENT if low is None or high is None else f"{low:.2f} to {high:.2f}"
-    value = _costs(values) if key == "costs" else getattr(values, key)
-    if value is None:
-        return ABSENT
-    if form == "percent":
-        return f"{100 * value:.1f} %"
-    if form == "ratio":
-        return f"{value:.2f}"
-    if form == "times":
-        return f"{value:.1f}×"
-    return f"{value:,.0f}"
+    return in_words(_costs(values) if name == "costs" else getattr(values, name), how.unit)
 
 
 def _costs(values: Figures) -> float | None:

@@ -1,1 +1,141 @@
-"""TODO."""
+"""What a run did, in figures: metrics, intervals, luck, and the check against vectorbt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from varve.lazy import lazy
+
+if TYPE_CHECKING:
+    from varve.backtests.results.bootstrap import MIN_SESSIONS, Resampled, resample
+    from varve.backtests.results.luck import (
+        Deflated,
+        deflated_sharpe,
+        minimum_track_record,
+        probabilistic_sharpe,
+        sharpe_per_session,
+    )
+    from varve.backtests.results.metric import Measured, Metric, Shown, in_words, registered_metrics
+    from varve.backtests.results.metrics import Metrics, compute_metrics, session_returns
+    from varve.backtests.results.metrics_file import Figures, RunMetrics, read_metrics
+    from varve.backtests.results.paper_scores import SCORING, Scored, carried, finagent_paper
+    from varve.backtests.results.sharpe import (
+        Z_95,
+        Estimate,
+        SeedSplit,
+        edge,
+        holm,
+        one_sided_p,
+        pooled_difference,
+        pooled_sharpe,
+        seed_split,
+        sharpe_difference,
+        sharpe_estimate,
+        window_sentence,
+    )
+    from varve.backtests.results.tables import Tables, check_ledger, derive_tables, recorded_trading
+    from varve.backtests.results.track import Track, split_factors, track_of_records, track_of_rows
+    from varve.backtests.results.trial_count import TrialCount, count_trials, deflate, trials_sentence
+
+_HOMES = {
+    "Deflated": "luck",
+    "Estimate": "sharpe",
+    "Figures": "metrics_file",
+    "MIN_SESSIONS": "bootstrap",
+    "Measured": "metric",
+    "Metric": "metric",
+    "Metrics": "metrics",
+    "Resampled": "bootstrap",
+    "RunMetrics": "metrics_file",
+    "SCORING": "paper_scores",
+    "Scored": "paper_scores",
+    "SeedSplit": "sharpe",
+    "Shown": "metric",
+    "Tables": "tables",
+    "Track": "track",
+    "TrialCount": "trial_count",
+    "Z_95": "sharpe",
+    "carried": "paper_scores",
+    "check_ledger": "tables",
+    "compute_metrics": "metrics",
+    "count_trials": "trial_count",
+    "deflate": "trial_count",
+    "deflated_sharpe": "luck",
+    "derive_tables": "tables",
+    "edge": "sharpe",
+    "finagent_paper": "paper_scores",
+    "holm": "sharpe",
+    "in_words": "metric",
+    "minimum_track_record": "luck",
+    "one_sided_p": "sharpe",
+    "pooled_difference": "sharpe",
+    "pooled_sharpe": "sharpe",
+    "probabilistic_sharpe": "luck",
+    "read_metrics": "metrics_file",
+    "recorded_trading": "tables",
+    "registered_metrics": "metric",
+    "resample": "bootstrap",
+    "seed_split": "sharpe",
+    "session_returns": "metrics",
+    "sharpe_difference": "sharpe",
+    "sharpe_estimate": "sharpe",
+    "sharpe_per_session": "luck",
+    "split_factors": "track",
+    "track_of_records": "track",
+    "track_of_rows": "track",
+    "trials_sentence": "trial_count",
+    "window_sentence": "sharpe",
+}
+
+__all__ = [
+    "MIN_SESSIONS",
+    "SCORING",
+    "Z_95",
+    "Deflated",
+    "Estimate",
+    "Figures",
+    "Measured",
+    "Metric",
+    "Metrics",
+    "Resampled",
+    "RunMetrics",
+    "Scored",
+    "SeedSplit",
+    "Shown",
+    "Tables",
+    "Track",
+    "TrialCount",
+    "carried",
+    "check_ledger",
+    "compute_metrics",
+    "count_trials",
+    "deflate",
+    "deflated_sharpe",
+    "derive_tables",
+    "edge",
+    "finagent_paper",
+    "holm",
+    "in_words",
+    "minimum_track_record",
+    "one_sided_p",
+    "pooled_difference",
+    "pooled_sharpe",
+    "probabilistic_sharpe",
+    "read_metrics",
+    "recorded_trading",
+    "registered_metrics",
+    "resample",
+    "seed_split",
+    "session_returns",
+    "sharpe_difference",
+    "sharpe_estimate",
+    "sharpe_per_session",
+    "split_factors",
+    "track_of_records",
+    "track_of_rows",
+    "trials_sentence",
+    "window_sentence",
+]
+
+
+__getattr__ = lazy(__name__, _HOMES)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
+from varve.backtests.results.metric import Measured, extra_figures
 from varve.backtests.results.sharpe import sharpe_interval
 from varve.backtests.results.track import Track
 from varve.backtests.results.vectorbt_adapter import return_metrics
@@ -43,10 +44,15 @@ class Metrics:
     slippage: float
     dividends: float
     final_equity: float
+    extra: Mapping[str, float | None] = field(default_factory=dict)
+    """Figures of registered metrics, by name."""
 
     def json(self) -> JsonObject:
-        """As JSON values; NaN and infinities become None."""
-        return {name: _finite(value) for name, value in asdict(self).items()}
+        """As JSON values; NaN and infinities become None. ``extra`` stays out where there is none."""
+        found = {name: _finite(value) for name, value in asdict(self).items()}
+        if not self.extra:
+            del found["extra"]
+        return found
 
 
 def session_returns(equity: Sequence[float]) -> Floats:
@@ -94,6 +100,7 @@ def compute_metrics(track: Track, sessions_per_year: int) -> Metrics:
         slippage=sum((fill.price - fill.reference_price) * fill.quantity for fill in fills),
         dividends=track.dividends[-1],
         final_equity=track.equity[-1],
+        extra=extra_figures(Measured(track, sessions_per_year)),
     )
 
 

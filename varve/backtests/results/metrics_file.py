@@ -72,6 +72,8 @@ class Figures(Entry):
     """Received, in currency."""
     final_equity: Number | None
     """At the last close, in currency."""
+    extra: dict[str, Number | None] | None = None
+    """Figures of registered metrics, by name; None where none was registered."""
     failures: int | None = None
     """Decisions that failed."""
     warmup_failures: int | None = None

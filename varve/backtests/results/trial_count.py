@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from varve.backtests.record.folder import RunFolder
 from varve.backtests.record.run_record import TrialsFound, TrialsProblem
-from varve.backtests.record.trial_lines import Trial, trial_of_run
-from varve.backtests.record.trials import registry_beside
+from varve.backtests.record.trial_registry.lines import Trial, trial_of_run
+from varve.backtests.record.trial_registry.registry import registry_beside
 from varve.backtests.results.luck import (
     deflated_sharpe,
     minimum_track_record,

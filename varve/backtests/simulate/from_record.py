@@ -12,12 +12,12 @@ from varve.backtests.record.run_record import RunRecord
 from varve.backtests.simulate.starting_memory import snapshot_of_run
 from varve.backtests.simulate.window import Window
 from varve.errors import IntegrityError
-from varve.types import JsonObject
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
     from varve.backtests.simulate.prepare import Prepared
+    from varve.finllm.chat.reply_source import Identity
     from varve.market.data import InstrumentData
 
 
@@ -59,7 +59,9 @@ def prepare_recorded(folder: RunFolder, run: RunRecord, model: BaseChatModel | N
         config=config,
         trader_class=trader_class,
         # Of a tuned run these are the settings that its search chose.
-        trader_config=trader_class.Config.build(**(run.agent_settings if config.tune else config.settings)),
+        trader_config=trader_class.Config.build(
+            **(run.agent_settings if config.tune else config.agent_settings)
+        ),
         data=data,
         label=run.data_label,
         window=Window(
@@ -72,9 +74,9 @@ def prepare_recorded(folder: RunFolder, run: RunRecord, model: BaseChatModel | N
     )
 
 
-def model_json(run: RunRecord) -> JsonObject | None:
+def model_json(run: RunRecord) -> Identity | None:
     """Return the model of a run as its record names it; None for an agent that asks none."""
-    return None if run.model is None else run.model.as_json()
+    return None if run.model is None else run.model.identity
 
 
 def bar_index(data: InstrumentData, session: str) -> int:

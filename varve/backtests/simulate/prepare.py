@@ -12,8 +12,8 @@ from varve.backtests.simulate.rule_search import Search, search
 from varve.backtests.simulate.starting_memory import begin_window, kept_snapshot
 from varve.backtests.simulate.window import Window, after_knowledge, resolve_window
 from varve.config import FrozenConfig
-from varve.envs.costs import get_costs
-from varve.envs.sizing import get_sizer
+from varve.envs.costs import CostModel, get_costs
+from varve.envs.sizing import Sizer, get_sizer
 from varve.errors import UnknownNameError
 from varve.market.calendars import get_calendar
 from varve.market.data import InstrumentData
@@ -46,6 +46,16 @@ class Prepared:
         return "same_close" if self.config.fill == "same_close" else self.data.provenance.fill_rule
 
     @property
+    def costs(self) -> CostModel:
+        """What trading costs."""
+        return get_costs(self.config.costs, **self.config.cost_settings)
+
+    @property
+    def sizer(self) -> Sizer:
+        """How much is traded."""
+        return get_sizer(self.config.sizer, **self.config.sizer_settings)
+
+    @property
     def total_steps(self) -> int:
         """Lessons and decisions of the run."""
         lessons = max(0, self.window.first - self.window.warmup_first - self.config.horizon_sessions)
@@ -65,6 +75,20 @@ def find_trader(name: str) -> type[Trader]:
     raise UnknownNameError("agent", name, [*registry.names("agents"), *registry.names("strategies")])
 
 
+def check_trading(config: RunConfig) -> tuple[type[Trader], FrozenConfig]:
+    """The trader of a run with its settings; those of its sizer and costs are checked with them.
+
+    Raises:
+        UnknownNameError: for an agent, a sizer or a cost preset that there is not.
+        SettingError: for a setting of one of them that is unknown or cannot be used.
+    """
+    trader_class = find_trader(config.agent)
+    trader_config = trader_class.Config.build(**config.agent_settings)
+    get_costs(config.costs, **config.cost_settings)
+    get_sizer(config.sizer, **config.sizer_settings)
+    return trader_class, trader_config
+
+
 def prepare(config: RunConfig) -> Prepared:
     """Look up and check everything that a run needs; writes nothing.
 
@@ -75,10 +99,7 @@ def prepare(config: RunConfig) -> Prepared:
     from varve.market.select import load_market
     from varve.memory.embed.base import get_embedder
 
-    trader_class = find_trader(config.agent)
-    trader_config = trader_class.Config.build(**config.settings)
-    get_costs(config.costs)
-    get_sizer(config.sizer)
+    trader_class, trader_config = check_trading(config)
     get_embedder(config.embedder)
     model = open_model(config.llm, seed=config.seed) if trader_class.needs_model else None
     if model is not None:

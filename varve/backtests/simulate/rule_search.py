@@ -9,7 +9,7 @@ from datetime import date
 from varve import registry
 from varve.backtests.config import RunConfig
 from varve.backtests.record.run_record import RunRecord, TriedSettings, TuningEntry
-from varve.backtests.record.trial_lines import Trial, trial_of_run
+from varve.backtests.record.trial_registry.lines import Trial, trial_of_run
 from varve.backtests.simulate.window import Window
 from varve.clock import iso
 from varve.envs.costs import get_costs
@@ -72,8 +72,8 @@ def search(config: RunConfig, data: InstrumentData, window: Window) -> Search:
         view,
         start,
         symbol=data.instrument.symbol,
-        fixed=config.settings,
-        cost_rate=get_costs(config.costs).rate(has_volume=has_volume),
+        fixed=config.agent_settings,
+        cost_rate=get_costs(config.costs, **config.cost_settings).rate(has_volume=has_volume),
         seed=config.seed,
     )
     return Search(found, start, last)

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING
 from varve.backtests.record.step import StepRecord
 from varve.backtests.simulate.prepare import Prepared, find_trader
 from varve.backtests.simulate.trading_day import Simulation
-from varve.envs.costs import get_costs
 from varve.envs.exchange import Exchange
-from varve.envs.sizing import get_sizer
 from varve.market.market_data import MarketData
 from varve.strategies.base import RunContext, Trader
 from varve.types import Json, Trace
@@ -25,8 +23,7 @@ if TYPE_CHECKING:
 def make_simulation(prepared: Prepared, trader: Trader, trace: Trace) -> Simulation:
     """The simulation of a trader under the run's data, costs, cash and fills."""
     config, data = prepared.config, prepared.data
-    costs = get_costs(config.costs)
-    sizer = get_sizer(config.sizer)
+    costs, sizer = prepared.costs, prepared.sizer
     market = MarketData({data.instrument.symbol: data})
     exchange = Exchange(
         market,
@@ -110,7 +107,9 @@ def steps_of(
 
 
 def run_baseline(prepared: Prepared, name: str, **settings: Json) -> list[StepRecord]:
-    """A strategy on the same data, fills and costs, sized ``all_in``; nothing is written."""
+    """A strategy on the same data, fills and costs, sized ``all_in`` as it comes; nothing is written."""
+    costs = {name: table for name, table in prepared.config.trading_settings.items() if name == "costs"}
+    changes = {"agent": name, "sizer": "all_in", "settings": {**settings, **costs}}
     trader_class = find_trader(name)
     lean = replace(
         prepared,
@@ -118,7 +117,7 @@ def run_baseline(prepared: Prepared, name: str, **settings: Json) -> list[StepRe
         trader_config=trader_class.Config.build(**settings),
         model=None,
         snapshot=None,
-        config=prepared.config.model_copy(update={"agent": name, "sizer": "all_in", "settings": settings}),
+        config=prepared.config.model_copy(update=changes),
         window=replace(prepared.window, warmup_first=prepared.window.first),
     )
     return simulate(lean)

@@ -12,12 +12,12 @@ from typing import NamedTuple
 import numpy as np
 
 from varve.backtests.config import RunConfig
-from varve.backtests.record.trial_lines import Trial, trial_of_settings
-from varve.backtests.record.trials import TrialRegistry
+from varve.backtests.record.trial_registry.lines import Trial, trial_of_settings
+from varve.backtests.record.trial_registry.registry import TrialRegistry
 from varve.backtests.results.metrics import session_returns
 from varve.backtests.results.sharpe import Z_95, Estimate, holm, pooled_difference
 from varve.backtests.results.track import track_of_records
-from varve.backtests.simulate.prepare import Prepared, find_trader, prepare
+from varve.backtests.simulate.prepare import Prepared, prepare
 from varve.backtests.simulate.steps import cached_replies, simulate
 from varve.clock import iso
 from varve.config import merged
@@ -102,16 +102,14 @@ def ablate(config: RunConfig, *, seeds: int, on_run: OnRun | None = None) -> Abl
     """
     if seeds < 1:
         raise SettingError(f"{seeds} seeds given, at least 1 expected", mend="--seeds 5")
-    trader = find_trader(config.agent)
-    field = trader.Config.model_fields.get("memory")
-    if field is None or field.annotation is not MemoryConfig:
+    first = prepare(config)
+    if not isinstance(getattr(first.trader_config, "memory", None), MemoryConfig):
         raise UsageError(
             f"agent {config.agent!r} has no layered memory to take away from",
             mend="ablate one that has: --agent finmem",
         )
     registry = TrialRegistry()
     registry.check()
-    first = prepare(config)
     done, returns = 0, dict[str, list[Floats]]()
     for variant, changes in {FULL: {}, **VARIANTS}.items():
         returns[variant] = []

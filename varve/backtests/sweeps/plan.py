@@ -57,7 +57,7 @@ def read_sweep(path: Path) -> Sweep:
         SettingError: naming a key that is unknown or a value that cannot be used, and where it stands.
         UsageError: if it asks for no run, for the same one twice, or for more than 1,000.
     """
-    from varve.backtests.simulate.prepare import find_trader
+    from varve.backtests.simulate.prepare import check_trading
 
     raw = read_toml(path)
     groups = raw.get("group", [{}])
@@ -71,7 +71,7 @@ def read_sweep(path: Path) -> Sweep:
         for values in _combinations(where, raw, group):
             try:
                 run = RunConfig.build(**_with_snapshot(values))
-                find_trader(run.agent).Config.build(**run.settings)
+                check_trading(run)
             except VarveError as error:
                 raise SettingError(f"{where}: {error.message}", mend=error.mend) from error
             runs.append(run)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
 
 from langchain_core.exceptions import ModelError as LangChainModelError
 from pydantic import SecretStr
@@ -61,7 +60,7 @@ def mend_of(fault: Fault) -> str:
     return "check the model and its server; no decision was recorded for this step"
 
 
-def secrets_of(model: Any) -> tuple[str, ...]:
+def secrets_of(model: object) -> tuple[str, ...]:
     """Every secret that a model holds, and the key in the environment; empty ones left out."""
     held = [value for value in vars(model).values() if isinstance(value, SecretStr)]
     found = [value.get_secret_value() for value in held] + [os.environ.get(KEY_VARIABLE, "").strip()]

@@ -8,13 +8,15 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 
 from varve.errors import ModelError
 from varve.finllm.chat.reply_source import image_name
+from varve.types import Json, Message
 
+Block = dict[str, str]
+"""A part of a message's content as LangChain takes it: a text or an image."""
 REFUSED = "image_refused"
 """The finish reason of a reply that never came, since the server takes no such image."""
 
@@ -33,17 +35,17 @@ def sees(model: BaseChatModel) -> bool:
     return bool(getattr(model, "vision", False))
 
 
-def image_block(png: bytes) -> dict[str, Any]:
+def image_block(png: bytes) -> Block:
     """A PNG as LangChain's content block, to stand in a message's content beside text blocks."""
     return {"type": "image", "base64": base64.b64encode(png).decode(), "mime_type": "image/png"}
 
 
-def text_block(text: str) -> dict[str, Any]:
+def text_block(text: str) -> Block:
     """Text as a content block."""
     return {"type": "text", "text": text}
 
 
-def take_images(messages: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], tuple[bytes, ...]]:
+def take_images(messages: Sequence[Message]) -> tuple[list[Message], tuple[bytes, ...]]:
     """Messages in OpenAI's form with every image in them replaced by its name, and the images, each once.
 
     ``{"type": "image_url", ...}`` becomes ``{"type": "image", "mime_type": ..., "sha256": ...}``; images
@@ -59,9 +61,10 @@ def take_images(messages: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]
     return plain, tuple(found.values())
 
 
-def _named(block: Any, found: dict[str, bytes]) -> Any:
-    url = block.get("image_url", {}).get("url", "") if isinstance(block, dict) else ""
-    match = _DATA.fullmatch(url)
+def _named(block: Json, found: dict[str, bytes]) -> Json:
+    given = block.get("image_url") if isinstance(block, dict) else None
+    url = given.get("url") if isinstance(given, dict) else None
+    match = _DATA.fullmatch(url) if isinstance(url, str) else None
     if match is None:
         return block
     data = base64.b64decode(match["data"])

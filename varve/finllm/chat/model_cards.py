@@ -7,14 +7,16 @@ same form, adds to it and wins over it.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from datetime import date
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from varve.config import FrozenConfig, home, read_toml
 from varve.errors import BadFileError, SettingError
+from varve.types import Json, JsonObject
 
 USER_FILE = "models.toml"
 
@@ -83,7 +85,7 @@ def card_of(spec: str) -> ModelCard | None:
     return by_last.get(name.rpartition("/")[2])
 
 
-def knowledge_of(spec: str, start: date, end: date, *, synthetic: bool) -> dict[str, Any]:
+def knowledge_of(spec: str, start: date, end: date, *, synthetic: bool) -> JsonObject:
     """What ``run.json`` says of a model's knowledge of a window.
 
     Args:
@@ -112,7 +114,7 @@ def knowledge_of(spec: str, start: date, end: date, *, synthetic: bool) -> dict[
     }
 
 
-def knowledge_warning(knowledge: dict[str, Any] | None) -> str | None:
+def knowledge_warning(knowledge: Mapping[str, Json] | None) -> str | None:
     """The stamp on a run whose model may have read what happened; None where it cannot have."""
     status = "none" if knowledge is None else knowledge["status"]
     if knowledge is None or status in ("none", "after"):

@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import re
-from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 
@@ -15,6 +14,8 @@ from varve.config import canonical_json
 from varve.errors import UsageError
 from varve.finllm.chat.faults import hide, secrets_of
 from varve.finllm.chat.images import sees
+from varve.finllm.chat.reply_source import Identity
+from varve.types import Json
 
 FORM = "nano, scripted, hf:<folder>[+adapter], or openai:<model>@<base_url>"
 _SPEC = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*)(?::(?P<argument>\S+))?")
@@ -66,7 +67,7 @@ def deciding(model: BaseChatModel, decide: str, abstain_below: int, abstain_as: 
     return made
 
 
-def model_identity(model: BaseChatModel) -> dict[str, Any]:
+def model_identity(model: BaseChatModel) -> Identity:
     """What the run record says about a model: name, settings, their SHA-256.
 
     The fingerprint is over everything that the model itself gives as identifying it (sampling and
@@ -77,16 +78,17 @@ def model_identity(model: BaseChatModel) -> dict[str, Any]:
     settings = _plain(dict(model._identifying_params))
     kind = type(model).__name__
     text = hide(canonical_json({"kind": model._llm_type, "settings": settings}), secrets)
-    return {
+    found: Identity = {
         "name": hide(model.name or kind, secrets),
         "fingerprint": hashlib.sha256(text.encode()).hexdigest(),
         "settings": json.loads(text)["settings"],
-        # Named only where it is so: records from before there was vision stay the same.
-        **({"vision": True} if sees(model) else {}),
     }
+    if sees(model):  # named only where it is so: records from before there was vision stay the same
+        found["vision"] = True
+    return found
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Json:
     """``value`` as JSON; what is no plain value goes by its type's name, never by its address."""
     if value is None or isinstance(value, bool | int | str):
         return value

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from varve.clock import Clock, iso, wall_clock
 from varve.config import canonical_json, home
 from varve.errors import BadFileError, IntegrityError, StorageError
 from varve.finllm.chat.reply_records import message_of
-from varve.finllm.chat.reply_source import Answered, Asked
+from varve.finllm.chat.reply_source import Answered, Asked, Identity
 from varve.sqlite import Kind, SqliteFile
-from varve.types import Usage
+from varve.types import Json, Usage
 
 _SCHEMA = """
 CREATE TABLE replies (
@@ -60,7 +60,7 @@ def cache_path() -> Path:
     return home() / "cache" / "replies.db"
 
 
-def reply_key(identity: Mapping[str, Any], asked: Asked) -> str:
+def reply_key(identity: Identity, asked: Asked) -> str:
     """SHA-256 (hex) over all that decides a reply.
 
     That is: the model's name and identifying settings (weights and adapter where it states them,
@@ -71,7 +71,7 @@ def reply_key(identity: Mapping[str, Any], asked: Asked) -> str:
         identity: as :func:`varve.finllm.chat.open_model.model_identity` gives it.
     """
     settings = dict(identity["settings"])
-    drawn: list[Any] = []
+    drawn: list[Json] = []
     if settings.get("temperature"):
         drawn = [settings.get("seed"), asked.attempt]
     settings.pop("seed", None)
@@ -90,7 +90,7 @@ class ReplyCache:
     def __init__(self, path: Path | None = None, *, clock: Clock = wall_clock) -> None:
         self.path = cache_path() if path is None else path
         self._clock = clock
-        self._file = SqliteFile(self.path, _KIND)
+        self._file = SqliteFile(self.path, _KIND, make_folder=True)
 
     def get(self, key: str) -> Answered | None:
         """The reply of that key."""
@@ -98,7 +98,7 @@ class ReplyCache:
             row = self._file.db.execute("SELECT reply, usage FROM replies WHERE key = ?", [key]).fetchone()
         return None if row is None else Answered(json.loads(row[0]), Usage(**json.loads(row[1])))
 
-    def put(self, key: str, identity: Mapping[str, Any], answered: Answered) -> None:
+    def put(self, key: str, identity: Identity, answered: Answered) -> None:
         """Keep a reply; the first of a key stays."""
         row = (
             key,
@@ -176,7 +176,7 @@ class ReplyCache:
 class CachedReplies:
     """The cache as one model's :class:`~varve.finllm.chat.reply_source.ReplySource`."""
 
-    def __init__(self, cache: ReplyCache, identity: Mapping[str, Any]) -> None:
+    def __init__(self, cache: ReplyCache, identity: Identity) -> None:
         self._cache, self._identity = cache, identity
 
     def find(self, asked: Asked) -> Answered | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Self
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
@@ -12,11 +11,12 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatResult
 
 from varve.errors import IntegrityError
-from varve.finllm.chat.reply_source import Answered
+from varve.finllm.chat.reply_source import Answered, Identity
 from varve.finllm.replies.decide import finish_reason
+from varve.types import JsonObject
 
 
-def reply_json(reply: AIMessage) -> dict[str, Any]:
+def reply_json(reply: AIMessage) -> JsonObject:
     """A reply as plain JSON: content, tool calls, bad tool calls, finish reason, refusal.
 
     ``cut_items`` is there where the model had to leave lines of the prompt out.
@@ -69,7 +69,7 @@ def message_of(answered: Answered) -> AIMessage:
         ) from error
 
 
-def recorded_model(identity: Mapping[str, Any] | None) -> RecordedModel:
+def recorded_model(identity: Identity | None) -> RecordedModel:
     """What stands for the model that a run record tells of."""
     return RecordedModel(name="recorded", vision=bool(identity and identity.get("vision")))
 
@@ -86,7 +86,7 @@ class RecordedModel(BaseChatModel):
     def _llm_type(self) -> str:
         return "varve-recorded"
 
-    def bind_tools(self, tools: Any, *, tool_choice: str | None = None, **kwargs: Any) -> Any:
+    def bind_tools(self, tools: object, *, tool_choice: str | None = None, **kwargs: object) -> Self:
         """Itself; the tools are part of what was recorded."""
         return self
 
@@ -95,6 +95,6 @@ class RecordedModel(BaseChatModel):
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> ChatResult:
         raise IntegrityError("a call was made that the record does not hold; a replay asks no model")

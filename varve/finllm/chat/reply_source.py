@@ -9,9 +9,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import NotRequired, Protocol, TypedDict
 
-from varve.types import Usage
+from varve.types import Json, JsonObject, Message, Reply, Usage
+
+
+class Identity(TypedDict):
+    """What a run record says of its model: see :func:`varve.finllm.chat.open_model.model_identity`."""
+
+    name: str
+    fingerprint: str
+    settings: JsonObject
+    vision: NotRequired[bool]
 
 
 @dataclass(frozen=True)
@@ -23,8 +32,8 @@ class Asked:
 
     stage: str
     attempt: int
-    messages: tuple[Mapping[str, Any], ...]
-    tools: tuple[Mapping[str, Any], ...]
+    messages: tuple[Message, ...]
+    tools: tuple[Mapping[str, Json], ...]
     images: tuple[bytes, ...] = ()
 
 
@@ -32,7 +41,7 @@ class Asked:
 class Answered:
     """A reply as it goes into the journal, and what it cost when it was made."""
 
-    reply: Mapping[str, Any]
+    reply: Reply
     usage: Usage
 
 

@@ -27,11 +27,13 @@ from varve.finllm.chat.images import REFUSED, REFUSING_STATUS, ImageRefusedError
 from varve.finllm.chat.reply_records import message_of, reply_json
 from varve.finllm.chat.reply_source import Answered, Asked, ReplySource
 from varve.finllm.replies.decide import finish_reason
-from varve.types import ModelCall, Trace, Usage
+from varve.types import ModelCall, ToolSchema, Trace, Usage
 
 MAX_WAIT_S = 30.0
 
-_Schemas = tuple[dict[str, Any], ...]
+_Schemas = tuple[ToolSchema, ...]
+_Tried = tuple[AIMessage, float] | Fault
+"""A reply with its seconds, or what went wrong."""
 
 
 def doubling(tried: int) -> float:
@@ -70,12 +72,12 @@ class ModelSession:
         self._secrets = secrets_of(model)
         self._replies = replies
         self._unkept: tuple[Asked, Answered] | None = None
-        self._bound: tuple[tuple[int, ...], tuple[Any, ...], _Schemas, _Schemas] | None = None
+        self._bound: tuple[tuple[int, ...], tuple[object, ...], _Schemas, _Schemas] | None = None
 
     def invoke(
         self,
         messages: Sequence[BaseMessage],
-        tools: Sequence[BaseTool | dict[str, Any]] = (),
+        tools: Sequence[BaseTool | ToolSchema] = (),
         *,
         stage: str,
         attempt: int = 0,
@@ -143,7 +145,7 @@ class ModelSession:
             self._replies.keep(*self._unkept)
         self._unkept = None
 
-    def _schemas(self, tools: Sequence[BaseTool | dict[str, Any]]) -> tuple[_Schemas, _Schemas]:
+    def _schemas(self, tools: Sequence[BaseTool | ToolSchema]) -> tuple[_Schemas, _Schemas]:
         """The schemas as they are bound, and as they go into the journal; most agents bind the same daily."""
         given = tuple(map(id, tools))
         if self._bound is None or self._bound[0] != given:
@@ -176,7 +178,7 @@ class ModelSession:
             sleep=self._sleep,
             retry_error_callback=_last_result,
         )
-        found: tuple[AIMessage, float] | Fault = retrying(self._attempt, messages, schemas, only, images)
+        found: _Tried = retrying(self._attempt, messages, schemas, only, images)
         if not isinstance(found, Fault):
             return found
         # Raised out here so that the first error, which may quote a key, is not chained to it.
@@ -190,7 +192,7 @@ class ModelSession:
 
     def _attempt(
         self, messages: Sequence[BaseMessage], schemas: _Schemas, only: str | None, images: bool
-    ) -> tuple[AIMessage, float] | Fault:
+    ) -> _Tried:
         """One try: the reply with its seconds, or what went wrong."""
         started = self._watch()
         try:
@@ -212,7 +214,7 @@ class ModelSession:
         """One exchange: the only place that a reply comes from."""
         bound: Runnable[LanguageModelInput, AIMessage] = self.model
         if schemas:
-            more: dict[str, Any] = {}
+            more: dict[str, str] = {}
             if getattr(self.model, "takes_final", False):
                 more = {"tool_choice": only or "any", "final": schemas[-1]["function"]["name"]}
             bound = self.model.bind_tools(list(schemas), **more)
@@ -226,6 +228,7 @@ class ModelSession:
     def _wait(self, state: RetryCallState) -> float:
         """Seconds before the next try: longer each time, and at least what the server asks for."""
         fault = _last_result(state)
+        assert isinstance(fault, Fault)
         return max(self._backoff(state.attempt_number), min(fault.retry_after or 0.0, MAX_WAIT_S))
 
     def _settled(self, reply: AIMessage, place: int) -> AIMessage:
@@ -250,9 +253,10 @@ class ModelSession:
         return f"the model {self.model.name or self.model._llm_type}"
 
 
-def _last_result(state: RetryCallState) -> Any:
+def _last_result(state: RetryCallState) -> _Tried:
     assert state.outcome is not None
-    return state.outcome.result()
+    found: _Tried = state.outcome.result()
+    return found
 
 
 def _usage(reply: AIMessage) -> Usage:
@@ -262,7 +266,7 @@ def _usage(reply: AIMessage) -> Usage:
     return Usage(counted["input_tokens"], counted["output_tokens"], 1)
 
 
-def _plain(value: Any, secrets: tuple[str, ...]) -> Any:
+def _plain(value: object, secrets: tuple[str, ...]) -> Any:
     """``value`` as JSON that UTF-8 can hold: no secrets, no half characters, no NaN, only text as keys."""
     if isinstance(value, str):
         return hide(value.encode("utf-8", "replace").decode("utf-8"), secrets)

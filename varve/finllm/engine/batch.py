@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
 from varve.finllm.engine.kv_cache import Pairs, PrefixCache, Tokens, roomy_cache, shared_stems
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+    from transformers.cache_utils import Cache
 
 LEAST_SHARED = 32
 """Shorter common beginnings are not worth a pass of their own."""
@@ -24,11 +28,11 @@ class Forward(Protocol):
     device: torch.device
     batchable: bool
     exact: bool
-    config: Any
+    config: PretrainedConfig
     prefixes: PrefixCache
 
     def forward(
-        self, cache: Any, ids: torch.Tensor, positions: torch.Tensor, valid: torch.Tensor
+        self, cache: Cache, ids: torch.Tensor, positions: torch.Tensor, valid: torch.Tensor
     ) -> torch.Tensor:
         """Return logits after each row's last token, shape (rows, vocabulary), float32, on the CPU."""
         ...
@@ -129,7 +133,7 @@ class Batch:
         return logits
 
 
-def put_known(cache: Any, known: list[Pairs], spans: list[int], before: int) -> None:
+def put_known(cache: Cache, known: list[Pairs], spans: list[int], before: int) -> None:
     """Write known beginnings, rows × before, holes where a row knows less."""
     shape = next(pairs for pairs, span in zip(known, spans, strict=True) if span)
     for index, layer in enumerate(cache.layers):
@@ -145,7 +149,7 @@ def put_known(cache: Any, known: list[Pairs], spans: list[int], before: int) -> 
         layer.used = before
 
 
-def row_pairs(cache: Any, row: int, span: int, fresh_from: int) -> Pairs:
+def row_pairs(cache: Cache, row: int, span: int, fresh_from: int) -> Pairs:
     """A row of a cache without its holes; copies."""
     found = []
     for layer in cache.layers:
@@ -157,7 +161,7 @@ def row_pairs(cache: Any, row: int, span: int, fresh_from: int) -> Pairs:
     return found
 
 
-def _put_row(cache: Any, rows: int, row: int, pairs: Pairs) -> None:
+def _put_row(cache: Cache, rows: int, row: int, pairs: Pairs) -> None:
     for layer, (keys, values) in zip(cache.layers, pairs, strict=True):
         if not layer.is_initialized:
             layer.lazy_initialization(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -36,7 +35,7 @@ class RoomyLayer(CacheLayerMixin):  # type: ignore[misc]
         self.is_initialized = True
 
     def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Write behind what is there; all that is there now."""
         if not self.is_initialized:
@@ -74,7 +73,7 @@ class RoomyLayer(CacheLayerMixin):  # type: ignore[misc]
         return -1
 
 
-def roomy_cache(layers: int, capacity: int) -> Any:
+def roomy_cache(layers: int, capacity: int) -> Cache:
     """An empty cache of that many layers."""
     return Cache(layers=[RoomyLayer(capacity) for _ in range(layers)])
 

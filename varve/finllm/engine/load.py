@@ -6,11 +6,14 @@ import os
 import threading
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast
 
 from varve.errors import BadFileError, ModelError, SettingError, UsageError
 from varve.finllm.engine.model_folder import Adapter, ModelFiles, adapter_fingerprint, read_folder
 from varve.finllm.engine.queue import Engine, Request, Worker
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 THREADS_VARIABLE = "VARVE_TORCH_THREADS"
 DEVICE_VARIABLE = "VARVE_DEVICE"
@@ -166,7 +169,9 @@ def free_bytes(device: str) -> int | None:
         return None
 
 
-def load(files: ModelFiles, adapter: Path | None, *, device: str) -> tuple[Any, Any]:
+def load(
+    files: ModelFiles, adapter: Path | None, *, device: str
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Model and tokenizer, from files alone and never with code of the model's own.
 
     Raises:
@@ -177,7 +182,7 @@ def load(files: ModelFiles, adapter: Path | None, *, device: str) -> tuple[Any, 
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
-    given: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    given: dict[str, bool] = {"local_files_only": True, "trust_remote_code": False}
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
     bar, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
@@ -209,7 +214,7 @@ def load(files: ModelFiles, adapter: Path | None, *, device: str) -> tuple[Any, 
     return model.to(device).eval(), tokenizer
 
 
-def with_adapter(model: Any, folder: Path) -> Any:
+def with_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
     """The model with a LoRA adapter merged into its weights.
 
     Raises:

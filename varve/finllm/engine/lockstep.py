@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from varve.finllm.engine.queue import Engine, Waiting
 
 R = TypeVar("R")
 
 
-def in_step(runs: Sequence[tuple[Any, Callable[[], R]]]) -> list[R]:
+def in_step(runs: Sequence[tuple[object, Callable[[], R]]]) -> list[R]:
     """Runs in step, each in a thread of its own; what each gives, in order.
 
     Runs without a model of this process go one after another: they gain nothing by a thread, and a server
@@ -70,7 +70,7 @@ class Lockstep:
         self._live: dict[Engine, set[int]] = {}
         self._open = False
 
-    def enter(self, model: Any) -> None:
+    def enter(self, model: object) -> None:
         """This thread's run begins, with that model (None for a run without one)."""
         engine = getattr(model, "engine", None)
         if isinstance(engine, Engine):

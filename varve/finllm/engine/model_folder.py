@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from varve.errors import BadFileError, NoDataError
 
+ConfigTable = dict[str, Any]
+"""A table of JSON that a model's folder holds; others decide its keys."""
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
 _MEND = (
@@ -28,7 +30,7 @@ class ModelFiles:
     """
 
     folder: Path
-    config: dict[str, Any]
+    config: ConfigTable
     template: str
     parameters: int
     fingerprint: str
@@ -168,7 +170,7 @@ def _count(path: Path) -> int:
     return sum(math.prod(entry["shape"]) for entry in _header(path).values())
 
 
-def _header(path: Path) -> dict[str, Any]:
+def _header(path: Path) -> ConfigTable:
     """The table of a safetensors file, its length checked against the file's."""
     try:
         with path.open("rb") as file:
@@ -202,7 +204,7 @@ def _template(folder: Path) -> str:
     return given
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _json(path: Path) -> ConfigTable:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

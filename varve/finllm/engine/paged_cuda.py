@@ -8,22 +8,20 @@ No such device was at hand when this was written: what runs on the CPU is tested
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING
 
 from varve.errors import ModelError
 from varve.finllm.engine.queue import Generated, GenerationRequest
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+    from transformers.generation.continuous_batching import ContinuousBatchingManager
 
 POLL_S = 1.0
 _MANAGER = ("add_request", "cancel_request", "get_result", "is_running", "start", "stop")
 
 
-def flash_attention() -> bool:
-    """Whether flash attention can be imported; transformers' manager switches to it by itself."""
-    return find_spec("flash_attn") is not None
-
-
-def continuous(model: Any) -> Continuous | None:
+def continuous(model: PreTrainedModel) -> Continuous | None:
     """The manager of a model on CUDA; None on the CPU or where the installed transformers has none."""
     if model.device.type != "cuda" or not hasattr(model, "init_continuous_batching"):
         return None
@@ -37,7 +35,7 @@ def continuous(model: Any) -> Continuous | None:
 class Continuous:
     """Greedy replies of a started manager."""
 
-    def __init__(self, manager: Any) -> None:
+    def __init__(self, manager: ContinuousBatchingManager) -> None:
         self._manager = manager
 
     @staticmethod

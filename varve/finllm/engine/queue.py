@@ -88,6 +88,9 @@ class Scored:
 
 Request = GenerationRequest | ScoreRequest
 Result = Generated | Scored
+Pending = Future[Any]
+"""A reply to come: :class:`Generated` or :class:`Scored`, as its request asks."""
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ class Waiting:
 
     request: Request
     owner: int
-    future: Future[Any] = field(default_factory=Future)
+    future: Pending = field(default_factory=Future)
     deadline: float | None = None
 
     @property
@@ -197,7 +200,7 @@ class Engine:
         self._thread = threading.Thread(target=self._run, name=f"engine {self.name}", daemon=True)
         self._thread.start()
 
-    def submit(self, request: Request) -> Future[Any]:
+    def submit(self, request: Request) -> Pending:
         """Queue a request; cancel its future to abandon it.
 
         Raises:
@@ -223,11 +226,13 @@ class Engine:
             ModelTransportError: if it took too long or the device is gone.
             ModelError: if the engine cannot answer.
         """
-        return self._wait(self.submit(request))  # type: ignore[no-any-return]
+        found: Generated = self._wait(self.submit(request))
+        return found
 
     def score(self, request: ScoreRequest) -> Scored:
         """The log-probabilities, waited for; raises as :meth:`generate`."""
-        return self._wait(self.submit(request))  # type: ignore[no-any-return]
+        found: Scored = self._wait(self.submit(request))
+        return found
 
     @property
     def counters(self) -> Counters:
@@ -259,7 +264,7 @@ class Engine:
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
-    def _wait(self, future: Future[Any]) -> Any:
+    def _wait(self, future: Future[R]) -> R:
         try:
             return future.result()
         except BaseException:
@@ -384,12 +389,12 @@ def _again(error: VarveError) -> VarveError:
     return again
 
 
-def _fail(future: Future[Any], error: BaseException) -> None:
+def _fail(future: Pending, error: BaseException) -> None:
     with suppress(InvalidStateError):  # cancelled or answered meanwhile
         future.set_exception(error)
 
 
-def _settle(future: Future[Any], result: Result) -> None:
+def _settle(future: Pending, result: Result) -> None:
     with suppress(InvalidStateError):  # cancelled meanwhile
         future.set_result(result)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from varve.errors import ModelError, UnknownNameError
 
-SHAPES: dict[str, dict[str, Any]] = {
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+SHAPES: dict[str, dict[str, int]] = {
     "3m": {"hidden_size": 192, "num_hidden_layers": 6, "num_attention_heads": 6, "num_key_value_heads": 2,
            "head_dim": 32, "intermediate_size": 512, "vocab_size": 4096, "tie_word_embeddings": True},
     "0.6b": {"hidden_size": 1024, "num_hidden_layers": 28, "num_attention_heads": 16,
@@ -47,7 +50,7 @@ def parameters_of(shape: str) -> int:
     return int(one["num_hidden_layers"] * layer + embeddings + width)
 
 
-def make_random(shape: str, device: str, *, seed: int = 0) -> tuple[Any, Any]:
+def make_random(shape: str, device: str, *, seed: int = 0) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A model of random numbers on a device (float32 on cpu, bfloat16 on cuda), and a tokenizer of bytes.
 
     Raises:
@@ -75,7 +78,7 @@ def make_random(shape: str, device: str, *, seed: int = 0) -> tuple[Any, Any]:
     return model.eval(), byte_tokenizer(SHAPES[shape]["vocab_size"])
 
 
-def byte_tokenizer(size: int) -> Any:
+def byte_tokenizer(size: int) -> PreTrainedTokenizerBase:
     """A tokenizer of single bytes with a chat template, filled up to ``size`` tokens."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast

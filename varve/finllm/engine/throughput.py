@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from varve.clock import stopwatch
-from varve.finllm.engine.queue import Engine, GenerationRequest, Request, ScoreRequest, Waiting
+from varve.finllm.engine.queue import (
+    Engine,
+    Generated,
+    GenerationRequest,
+    Request,
+    Result,
+    ScoreRequest,
+    Waiting,
+)
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+    from varve.finllm.engine.torch_worker import HostedModel
 
 NEW_TOKENS = 32
 _LABELS = 4
@@ -52,7 +66,7 @@ class CountGate:
         return len(waiting) >= self.count
 
 
-def device_limits(device: str, dtype: Any) -> Limits:
+def device_limits(device: str, dtype: torch.dtype) -> Limits:
     """Measure copying and multiplying, the best of five tries each."""
     import torch
 
@@ -65,7 +79,7 @@ def device_limits(device: str, dtype: Any) -> Limits:
     return Limits(copied, 2 * side**3 / _best(lambda: left @ left, device))
 
 
-def _best(work: Any, device: str) -> float:
+def _best(work: Callable[[], object], device: str) -> float:
     """Seconds of the quickest of five, after one that does not count."""
     import torch
 
@@ -88,8 +102,8 @@ def measure_speed(engine: Engine, limits: Limits, *, batch: int, context: int, s
     fed = timed(engine, [GenerationRequest(one, 1) for one in prompts])
     longer = timed(engine, [GenerationRequest(one, NEW_TOKENS + 1) for one in prompts])
     known = timed(engine, [GenerationRequest(one, 1) for one in prompts])
-    written = sum(len(one.token_ids) - 1 for one in longer.results)
-    worker: Any = engine.worker
+    written = sum(len(one.token_ids) - 1 for one in longer.results if isinstance(one, Generated))
+    worker = _worker(engine)
     return Speed(
         batch=batch,
         context=context,
@@ -119,7 +133,7 @@ def decisions_per_s(engine: Engine, grammar: str, *, batch: int, context: int, s
 class Timed:
     """Results in the order of the requests, and the seconds in which the engine computed them."""
 
-    results: list[Any]
+    results: list[Result]
     seconds: float
 
 
@@ -139,7 +153,7 @@ def timed(engine: Engine, requests: Sequence[Request]) -> Timed:
 
 
 def _prompts(engine: Engine, batch: int, context: int, shared: float, seed: int = 0) -> list[tuple[int, ...]]:
-    worker: Any = engine.worker
+    worker = _worker(engine)
     most = min(worker.vocabulary, len(worker.tokenizer))
     draw = random.Random(f"{batch} {context} {shared} {seed}")
     common = [draw.randrange(300, most) for _ in range(int(context * shared))]
@@ -148,7 +162,11 @@ def _prompts(engine: Engine, batch: int, context: int, shared: float, seed: int 
     ]
 
 
-def _computed(model: Any) -> int:
+def _worker(engine: Engine) -> HostedModel:
+    return cast("HostedModel", engine.worker)
+
+
+def _computed(model: PreTrainedModel) -> int:
     """Parameters that every token passes: all but the table of embeddings, where that is one of its own."""
     table = model.get_input_embeddings().weight
     tied = table is model.get_output_embeddings().weight
@@ -156,7 +174,7 @@ def _computed(model: Any) -> int:
     return numbers
 
 
-def _step_bytes(model: Any, batch: int, context: int) -> float:
+def _step_bytes(model: PreTrainedModel, batch: int, context: int) -> float:
     """What one decoding step reads."""
     config, width = model.config.get_text_config(), next(model.parameters()).element_size()
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads

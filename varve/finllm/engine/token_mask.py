@@ -11,12 +11,17 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import takewhile
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from varve.errors import ModelError
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher, LLTokenizer
+    from transformers import PreTrainedTokenizerBase
 
 _KEPT = 64
 
@@ -30,11 +35,11 @@ class Constrainer:
         end_ids: tokens that end a reply.
     """
 
-    def __init__(self, tokenizer: Any, vocabulary: int, end_ids: frozenset[int]) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, vocabulary: int, end_ids: frozenset[int]) -> None:
         self._tokenizer, self.vocabulary, self._end_ids = tokenizer, vocabulary, end_ids
         self._lock = threading.RLock()
-        self._wrapped: Any = None
-        self._compiled: OrderedDict[str, Any] = OrderedDict()
+        self._wrapped: LLTokenizer | None = None
+        self._compiled: OrderedDict[str, LLMatcher] = OrderedDict()
         self._split: dict[bytes, list[int]] = {}
 
     def check(self, grammar: str) -> None:
@@ -45,7 +50,7 @@ class Constrainer:
         """
         self.matcher(grammar)
 
-    def matcher(self, grammar: str) -> Any:
+    def matcher(self, grammar: str) -> LLMatcher:
         """A matcher at the beginning of the grammar."""
         from llguidance import LLMatcher
 
@@ -60,7 +65,7 @@ class Constrainer:
                     self._compiled.popitem(last=False)
             return made.deep_copy()
 
-    def mask(self, matcher: Any, *, closing: bool) -> torch.Tensor:
+    def mask(self, matcher: LLMatcher, *, closing: bool) -> torch.Tensor:
         """Which tokens may come next, bool, shape (vocabulary,)."""
         bits = np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8)
         allowed = np.unpackbits(bits, bitorder="little")[: self.vocabulary].astype(bool)
@@ -68,7 +73,7 @@ class Constrainer:
             allowed = self._closing(allowed)
         return torch.from_numpy(allowed)
 
-    def forced(self, matcher: Any) -> list[int]:
+    def forced(self, matcher: LLMatcher) -> list[int]:
         """Tokens that must come next, split as the tokenizer splits them.
 
         Where a token of the vocabulary reaches beyond the text that is certain, the model chooses: it may
@@ -103,7 +108,7 @@ class Constrainer:
         after = bisect_right(self._sorted, rest)
         return after < len(self._sorted) and self._sorted[after].startswith(rest)
 
-    def consume(self, matcher: Any, tokens: Sequence[int]) -> None:
+    def consume(self, matcher: LLMatcher, tokens: Sequence[int]) -> None:
         """Go on behind tokens.
 
         Raises:
@@ -112,12 +117,12 @@ class Constrainer:
         if not matcher.consume_tokens(list(tokens)):
             raise ModelError(f"the grammar refused a token that it had allowed: {matcher.get_error()[:300]}")
 
-    def over(self, matcher: Any) -> bool:
+    def over(self, matcher: LLMatcher) -> bool:
         """Whether nothing may follow."""
         return bool(matcher.is_stopped())
 
     @property
-    def wrapped(self) -> Any:
+    def wrapped(self) -> LLTokenizer:
         """The tokenizer as llguidance takes it; made once, which costs about a second for large ones."""
         if self._wrapped is None:
             from llguidance.hf import from_tokenizer
@@ -137,7 +142,7 @@ class Constrainer:
         with self._lock:
             return bool(self.wrapped.is_special_token(token))
 
-    def _closing(self, allowed: np.ndarray[Any, np.dtype[np.bool_]]) -> Any:
+    def _closing(self, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Of what is allowed, what ends the text or the list that is open; all where nothing does."""
         in_text = bool((allowed & self._letters).any())
         for enders in (self._quotes,) if in_text else (self._ends, self._brackets, self._quotes):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,6 +23,10 @@ from varve.finllm.engine.paged_cuda import continuous
 from varve.finllm.engine.queue import Generated, GenerationRequest, Request, Scored, ScoreRequest
 from varve.finllm.engine.rows import Row, choose
 from varve.finllm.engine.token_mask import Constrainer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers.cache_utils import Cache
 
 PREFIX_BYTES = 512 * 2**20
 PIECE = 256
@@ -45,7 +49,12 @@ class HostedModel:
     """
 
     def __init__(
-        self, model: Any, tokenizer: Any, *, context: int | None = None, prefix_bytes: int = PREFIX_BYTES
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        context: int | None = None,
+        prefix_bytes: int = PREFIX_BYTES,
     ) -> None:
         self.model, self.tokenizer = model, tokenizer
         self.device = next(model.parameters()).device
@@ -209,20 +218,20 @@ class HostedModel:
             self.pieces.add(tokens[:whole], pairs)
         return whole, pairs
 
-    def _begun(self, pairs: Pairs, span: int, room: int) -> Any:
+    def _begun(self, pairs: Pairs, span: int, room: int) -> Cache:
         """A cache of one row that holds the first ``span`` tokens."""
         cache = roomy_cache(self.config.num_hidden_layers, room)
         if span:
             put_known(cache, [pairs], [span], span)
         return cache
 
-    def _append(self, cache: Any, tokens: Tokens, start: int, end: int) -> torch.Tensor:
+    def _append(self, cache: Cache, tokens: Tokens, start: int, end: int) -> torch.Tensor:
         """One pass over a part of a row that is alone in its cache."""
         ids, positions = torch.from_numpy(tokens[start:end])[None], torch.arange(start, end)[None]
         return self.forward(cache, ids, positions, torch.ones(1, end, dtype=torch.bool))
 
     def forward(
-        self, cache: Any, ids: torch.Tensor, positions: torch.Tensor, valid: torch.Tensor
+        self, cache: Cache, ids: torch.Tensor, positions: torch.Tensor, valid: torch.Tensor
     ) -> torch.Tensor:
         """One pass; logits of the last place of each row, float32, on the CPU."""
         seen = mask(valid.to(self.device), ids.shape[1]) if self.batchable else None
@@ -267,13 +276,13 @@ def _tokens(ids: Sequence[int]) -> Tokens:
     return np.asarray(ids, dtype=np.int64)
 
 
-def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     given = getattr(model.generation_config, "eos_token_id", None)
     many = given if isinstance(given, list) else [given]
     return frozenset(one for one in [*many, tokenizer.eos_token_id] if one is not None)
 
 
-def _cache_name(model: Any) -> str:
+def _cache_name(model: PreTrainedModel) -> str:
     """How the model's forward calls its cache: the name changed in transformers 5."""
     import inspect
 

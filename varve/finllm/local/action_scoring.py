@@ -14,11 +14,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
 from varve.finllm.replies.decide import CONFIDENCE_STEP
+from varve.types import JsonObject
 
 ABSTAIN = "ABSTAIN"
 CONTENT_FREE = "N/A"
@@ -110,7 +110,7 @@ def doubtful(actions: Sequence[str], found: Table, prior: Table, *, abstain_belo
     )
 
 
-def arguments(weighed: Weighed, labels: Sequence[str], *, abstain_as: str) -> dict[str, Any]:
+def arguments(weighed: Weighed, labels: Sequence[str], *, abstain_as: str) -> JsonObject:
     """The decision as arguments of ``decide``; ``abstained`` keeps it apart from an action chosen."""
     abstained = weighed.choice == ABSTAIN
     return {

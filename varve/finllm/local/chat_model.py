@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
@@ -29,12 +29,17 @@ from pydantic import Field, PrivateAttr
 from varve.errors import ModelError, SettingError, UnknownNameError, UsageError
 from varve.finllm.engine.model_folder import Adapter, ModelFiles, find_folder, read_adapter, read_folder
 from varve.finllm.engine.queue import Engine, Generated, GenerationRequest, Scored, ScoreRequest
+from varve.finllm.langchain import More, Tool
 from varve.finllm.local import action_scoring as score
 from varve.finllm.local.chat_template import cut_oldest, render, shown_labels
 from varve.finllm.local.schema_grammar import narrowed
 from varve.finllm.local.tool_formats import Family, calls_grammar, family_of, read_calls
 from varve.finllm.replies.decide import DECIDE
 from varve.finllm.served.openai import LENGTH_VARIABLE
+from varve.types import JsonObject, ToolSchema
+
+if TYPE_CHECKING:
+    from varve.finllm.engine.torch_worker import HostedModel
 
 DEFAULT_MAX_NEW_TOKENS = 512
 ENGINE_VERSION = 2
@@ -76,7 +81,7 @@ class LocalModel(BaseChatModel):
     _engine: Engine | None = PrivateAttr(default=None)
     _priors: dict[tuple[int, ...], Scored] = PrivateAttr(default_factory=dict)
 
-    def model_post_init(self, context: Any, /) -> None:
+    def model_post_init(self, context: object, /) -> None:
         """Check the folder.
 
         Raises:
@@ -93,7 +98,7 @@ class LocalModel(BaseChatModel):
         return "varve-local"
 
     @property
-    def _identifying_params(self) -> dict[str, Any]:
+    def _identifying_params(self) -> JsonObject:
         template = hashlib.sha256(self._files.template.encode()).hexdigest()
         return {
             "weights": self._files.fingerprint,
@@ -111,7 +116,7 @@ class LocalModel(BaseChatModel):
             "transformers": version("transformers"),
         }
 
-    def _scoring_params(self) -> dict[str, Any]:
+    def _scoring_params(self) -> JsonObject:
         if self.decide == "generate":
             return {}
         return {"abstain_below": self.abstain_below, "abstain_as": self.abstain_as}
@@ -145,9 +150,9 @@ class LocalModel(BaseChatModel):
         let_go(self._files, self._adapter)
 
     @property
-    def _host(self) -> Any:
+    def _host(self) -> HostedModel:
         """The engine's worker: tokenizer, context, constrainer."""
-        return self.engine.worker
+        return cast("HostedModel", self.engine.worker)
 
     @property
     def _shown_name(self) -> str:
@@ -155,11 +160,11 @@ class LocalModel(BaseChatModel):
 
     def bind_tools(
         self,
-        tools: Sequence[Any],
+        tools: Sequence[Tool],
         *,
-        tool_choice: str | bool | dict[str, Any] | None = None,
+        tool_choice: str | bool | ToolSchema | None = None,
         final: str | None = None,
-        **kwargs: Any,
+        **kwargs: More,
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """The model with tools, one of which it has to call.
 
@@ -184,7 +189,7 @@ class LocalModel(BaseChatModel):
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
+        **kwargs: More,
     ) -> ChatResult:
         tools, choice = list(kwargs.get("tools") or ()), _choice(kwargs.get("tool_choice"))
         names = [tool["function"]["name"] for tool in tools]
@@ -207,7 +212,7 @@ class LocalModel(BaseChatModel):
         return ChatResult(generations=[ChatGeneration(message=reply)])
 
     def _scored(
-        self, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]], decide: dict[str, Any]
+        self, messages: Sequence[BaseMessage], tools: Sequence[ToolSchema], decide: ToolSchema
     ) -> AIMessage:
         """A call of ``decide`` from the probabilities of its actions; questions are never asked."""
         fields = decide["function"]["parameters"]["properties"]
@@ -220,11 +225,13 @@ class LocalModel(BaseChatModel):
             # Always alone: what every later decision is measured by must not depend on a batch.
             self._priors[key] = self.engine.score(replace(free, doubtful=lambda found: True))
         prior = self._priors[key].log_probs
-        given: dict[str, Any] = {"prior": prior, "abstain_below": self.abstain_below}
+        least = self.abstain_below
         found = self.engine.score(
-            replace(table, doubtful=lambda found: score.doubtful(actions, found, **given))
+            replace(
+                table, doubtful=lambda found: score.doubtful(actions, found, prior=prior, abstain_below=least)
+            )
         )
-        weighed = score.weigh(actions, found.log_probs, **given)
+        weighed = score.weigh(actions, found.log_probs, prior=prior, abstain_below=least)
         shown = [label for label in shown_labels(messages) if label in labels]
         arguments = score.arguments(weighed, shown, abstain_as=self.abstain_as)
         tokens = len(table.prompts[0])
@@ -237,7 +244,7 @@ class LocalModel(BaseChatModel):
         )
 
     def _asked(
-        self, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]], actions: Sequence[str]
+        self, messages: Sequence[BaseMessage], tools: Sequence[ToolSchema], actions: Sequence[str]
     ) -> tuple[ScoreRequest, int]:
         """The question in every rotation, and how many lines were cut to make it fit."""
         made = [self._prompt(score.asking(messages, order), tools) for order in score.rotations(actions)]
@@ -260,7 +267,7 @@ class LocalModel(BaseChatModel):
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
+        **kwargs: More,
     ) -> Iterator[ChatGenerationChunk]:
         """The whole reply as one chunk: a batch ends together."""
         reply = self._generate(messages, stop, run_manager, **kwargs).generations[0].message
@@ -281,15 +288,13 @@ class LocalModel(BaseChatModel):
             run_manager.on_llm_new_token(reply.text, chunk=made)
         yield made
 
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: More) -> LangSmithParams:
         made = super()._get_ls_params(stop=stop, **kwargs)
         made["ls_provider"], made["ls_max_tokens"] = "varve", self.max_new_tokens
         made["ls_model_name"] = kwargs.get("model") or self._shown_name
         return made
 
-    def _prompt(
-        self, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]]
-    ) -> tuple[list[int], int]:
+    def _prompt(self, messages: Sequence[BaseMessage], tools: Sequence[ToolSchema]) -> tuple[list[int], int]:
         """Token ids, and how many lines of untrusted sections were left out to make them fit."""
         tokenizer, room = self._host.tokenizer, self._host.context - self.max_new_tokens
         said: Sequence[BaseMessage] = messages
@@ -305,7 +310,7 @@ class LocalModel(BaseChatModel):
     def _grammar(
         self,
         messages: Sequence[BaseMessage],
-        tools: Sequence[dict[str, Any]],
+        tools: Sequence[ToolSchema],
         choice: str,
         final: str | None,
     ) -> str:
@@ -328,7 +333,7 @@ class LocalModel(BaseChatModel):
 
     def _reply(self, made: Generated, tools: bool, stop: Sequence[str]) -> AIMessage:
         text = self._host.tokenizer.decode(made.token_ids, skip_special_tokens=True)
-        calls: list[tuple[str, Any]] = []
+        calls: list[tuple[str, JsonObject]] = []
         bad: list[str] = []
         finish: str = made.finish
         if tools:
@@ -384,7 +389,7 @@ def _max_new_tokens() -> int:
     return int(given) if given else DEFAULT_MAX_NEW_TOKENS
 
 
-def _choice(given: Any) -> str:
+def _choice(given: object) -> str:
     """``auto``, ``none``, ``any``, or the name of a tool."""
     if given is None or given is True or given == "required":
         return "any"

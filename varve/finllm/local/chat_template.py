@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage, ToolMessage
 
 from varve.errors import ModelError
 from varve.finllm.local.tool_formats import Family, tools_text, written_call
+from varve.types import JsonObject, ToolSchema
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _SECTION = re.compile(r"^(<<<([A-Z0-9_]+)\n)(.*?)^\2>>>$", re.DOTALL | re.MULTILINE)
 _DATED = re.compile(r"\b(\d{4}-\d\d-\d\d)\b")
@@ -18,7 +22,10 @@ CUT_LINE = "(cut: the oldest lines did not fit)"
 
 
 def render(
-    tokenizer: Any, family: Family, messages: Sequence[BaseMessage], tools: Sequence[Mapping[str, Any]]
+    tokenizer: PreTrainedTokenizerBase,
+    family: Family,
+    messages: Sequence[BaseMessage],
+    tools: Sequence[ToolSchema],
 ) -> str:
     """The prompt as text, up to where the model's reply begins.
 
@@ -84,11 +91,11 @@ def _section_at(text: str, place: int) -> str:
     return next(m.group(3) for m in _SECTION.finditer(text) if m.start(3) <= place < m.end(3))
 
 
-def _plain(family: Family, message: BaseMessage) -> dict[str, Any]:
+def _plain(family: Family, message: BaseMessage) -> JsonObject:
     """A message as templates take it: plain text, arguments as objects."""
     text = message.text
     if isinstance(message, AIMessage):
-        calls = [
+        calls: list[JsonObject] = [
             {
                 "id": call["id"],
                 "type": "function",
@@ -114,15 +121,15 @@ def _plain(family: Family, message: BaseMessage) -> dict[str, Any]:
     return {"role": "system" if isinstance(message, SystemMessage) else "user", "content": text}
 
 
-def _with_system(said: list[dict[str, Any]], more: str) -> list[dict[str, Any]]:
+def _with_system(said: list[JsonObject], more: str) -> list[JsonObject]:
     if said and said[0]["role"] == "system":
         return [{**said[0], "content": f"{said[0]['content']}\n\n{more}"}, *said[1:]]
     return [{"role": "system", "content": more}, *said]
 
 
-def _folded(said: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _folded(said: list[JsonObject]) -> list[JsonObject]:
     """Messages of one role in a row as one: many plain templates insist on turns."""
-    folded: list[dict[str, Any]] = []
+    folded: list[JsonObject] = []
     for one in said:
         if folded and folded[-1]["role"] == one["role"]:
             folded[-1] = {**one, "content": f"{folded[-1]['content']}\n{one['content']}"}

@@ -7,19 +7,23 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from varve.types import Json
+
+Part = Any
+"""Of a JSON schema: a table, a list or a value."""
 _FOR_READING = ("description", "title", "default")
 _BOUND = ("enum", "const", "pattern", "format", "minLength")
 _LABEL = re.compile(r"[MN]\d+")
 _BEGUN = r"^[\p{L}\p{N}][\s\S]*$"
 
 
-def json_rule(schema: Mapping[str, Any]) -> str:
+def json_rule(schema: Mapping[str, Json]) -> str:
     """A JSON schema as the right side of a rule, written as tool templates write JSON: ``, `` and ``: ``."""
     style = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
     return "%json " + json.dumps({**_plain(schema), "x-guidance": style})
 
 
-def told(schema: Any) -> Any:
+def told(schema: Part) -> Part:
     """The schema with every free text not empty: beginning with a letter or digit of any script."""
     if isinstance(schema, list | tuple):
         return [told(one) for one in schema]
@@ -30,7 +34,7 @@ def told(schema: Any) -> Any:
     return {key: told(value) for key, value in schema.items()}
 
 
-def narrowed(schema: Any, labels: Collection[str]) -> Any:
+def narrowed(schema: Part, labels: Collection[str]) -> Part:
     """The schema with labels (``M1``, ``N2`` ...), alone and in lists, narrowed to those that were shown."""
     if isinstance(schema, list | tuple):
         return [narrowed(one, labels) for one in schema]
@@ -46,12 +50,12 @@ def narrowed(schema: Any, labels: Collection[str]) -> Any:
     return {key: narrowed(value, labels) for key, value in schema.items()}
 
 
-def _names_labels(schema: Mapping[str, Any]) -> bool:
+def _names_labels(schema: Mapping[str, Part]) -> bool:
     named = schema.get("enum")
     return bool(named) and all(isinstance(one, str) and _LABEL.fullmatch(one) for one in named or ())
 
 
-def _plain(schema: Any) -> Any:
+def _plain(schema: Part) -> Part:
     """A schema without what is only for reading."""
     if isinstance(schema, Mapping):
         kept = {key: value for key, value in schema.items() if key not in _FOR_READING}

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from varve.finllm.local.schema_grammar import json_rule, told
+from varve.types import Json, JsonObject, ToolSchema
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def family_of(template: str) -> Family:
 
 def calls_grammar(
     family: Family,
-    tools: Sequence[Mapping[str, Any]],
+    tools: Sequence[ToolSchema],
     *,
     final: str | None = None,
     special: Callable[[str], int | None] = lambda piece: None,
@@ -108,7 +108,7 @@ def calls_grammar(
     return "\n".join(['%llguidance {"no_forcing": true}', start, *rules])
 
 
-def read_calls(family: Family, text: str) -> tuple[str, list[tuple[str, Any]], list[str]]:
+def read_calls(family: Family, text: str) -> tuple[str, list[tuple[str, JsonObject]], list[str]]:
     """A reply taken apart: what is no call, calls with their arguments, and calls that cannot be read.
 
     Arguments are a JSON object, or what stood in its place.
@@ -123,7 +123,7 @@ def read_calls(family: Family, text: str) -> tuple[str, list[tuple[str, Any]], l
     return text.strip(), [], []
 
 
-def tools_text(family: Family, tools: Sequence[Mapping[str, Any]]) -> str:
+def tools_text(family: Family, tools: Sequence[ToolSchema]) -> str:
     """The tools for the prompt of a model whose template cannot show them."""
     shown = "\n".join(json.dumps(tool["function"], ensure_ascii=False) for tool in tools)
     form = json.dumps({"name": "NAME", family.arguments: {}})
@@ -133,12 +133,12 @@ def tools_text(family: Family, tools: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def written_call(family: Family, name: str, arguments: Any) -> str:
+def written_call(family: Family, name: str, arguments: object) -> str:
     """A call as the family writes it, without what stands around it."""
     return json.dumps({"name": name, family.arguments: arguments}, ensure_ascii=False)
 
 
-def _call_schema(family: Family, tool: Mapping[str, Any], final: str | None) -> dict[str, Any]:
+def _call_schema(family: Family, tool: ToolSchema, final: str | None) -> JsonObject:
     function = tool["function"]
     parameters = function.get("parameters") or {"type": "object", "properties": {}}
     if function["name"] == final:
@@ -167,10 +167,10 @@ def _pieces(text: str, special: Callable[[str], int | None]) -> list[str]:
     return [*parts, f"<[{number}]>", *([json.dumps(right)] if right else [])]
 
 
-def _read_marked(family: Family, text: str) -> tuple[str, list[tuple[str, Any]], list[str]]:
+def _read_marked(family: Family, text: str) -> tuple[str, list[tuple[str, JsonObject]], list[str]]:
     before, after = family.before.strip(), family.after.strip()
     said, *segments = text.split(before)
-    calls: list[tuple[str, Any]] = []
+    calls: list[tuple[str, JsonObject]] = []
     bad: list[str] = []
     for segment in segments:
         body, _, behind = segment.partition(after) if after else (segment, "", "")
@@ -184,9 +184,9 @@ def _read_marked(family: Family, text: str) -> tuple[str, list[tuple[str, Any]],
     return said.strip(), calls, bad
 
 
-def _objects(text: str) -> tuple[list[Any], str]:
+def _objects(text: str) -> tuple[list[Json], str]:
     """JSON values one after another, and what is left where none follows."""
-    found: list[Any] = []
+    found: list[Json] = []
     place = 0
     while True:
         gap = _GAP.match(text, place)
@@ -200,7 +200,7 @@ def _objects(text: str) -> tuple[list[Any], str]:
         found.append(value)
 
 
-def _call(family: Family, given: Any) -> tuple[str, Any] | None:
+def _call(family: Family, given: object) -> tuple[str, JsonObject] | None:
     """Name and arguments of a call, also where a model uses the other family's key."""
     if not isinstance(given, dict) or not isinstance(given.get("name"), str):
         return None

@@ -23,10 +23,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from varve.finllm.nano.prompt_view import View, movement
 from varve.finllm.nano.wording import Tone
+from varve.types import Arguments
 
 MAX_CITED = 4
 MOST = 20
@@ -43,7 +43,7 @@ class Target:
     """What the teacher answers: one call, or under the name ``letter`` a letter alone."""
 
     name: str
-    arguments: Mapping[str, Any]
+    arguments: Arguments
 
     @property
     def text(self) -> str:
@@ -53,7 +53,7 @@ class Target:
         return call_text(self.name, self.arguments)
 
 
-def call_text(name: str, arguments: Mapping[str, Any]) -> str:
+def call_text(name: str, arguments: Arguments) -> str:
     """A tool call in the form of nano's template."""
     body = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
     return f"<tool_call>\n{body}\n</tool_call>"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from langchain_core.language_models.base import LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
@@ -12,6 +11,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from varve.finllm.engine.queue import GenerationRequest, ScoreRequest
+from varve.finllm.langchain import Tool
 from varve.finllm.local import action_scoring as score
 from varve.finllm.local.chat_model import LocalModel
 from varve.finllm.nano import answers as teacher
@@ -28,6 +28,7 @@ from varve.finllm.nano.prompt_view import (
 )
 from varve.finllm.nano.stage_view import STAGES, StageView, read_stage
 from varve.finllm.replies.decide import DECIDE
+from varve.types import JsonObject, ToolSchema
 
 VIEW_VERSION = 2
 """Goes up when a prompt is read differently, so that no cached reply outlives it."""
@@ -48,24 +49,22 @@ class NanoModel(LocalModel):
         return "varve-nano"
 
     @property
-    def _identifying_params(self) -> dict[str, Any]:
+    def _identifying_params(self) -> JsonObject:
         return {**super()._identifying_params, "view": VIEW_VERSION}
 
     def bind_tools(
         self,
-        tools: Sequence[Any],
+        tools: Sequence[Tool],
         *,
-        tool_choice: str | bool | dict[str, Any] | None = None,
+        tool_choice: str | bool | ToolSchema | None = None,
         final: str | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """As of the local model, the fields of a reply in the order that nano writes them."""
         ordered = [_reasons_first(convert_to_openai_tool(tool)) for tool in tools]
         return super().bind_tools(ordered, tool_choice=tool_choice, final=final, **kwargs)
 
-    def _prompt(
-        self, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]]
-    ) -> tuple[list[int], int]:
+    def _prompt(self, messages: Sequence[BaseMessage], tools: Sequence[ToolSchema]) -> tuple[list[int], int]:
         tokenizer, room = self._host.tokenizer, self._host.context - self.max_new_tokens
         stage = _stage_of(messages, tools)
         if stage is not None:
@@ -85,7 +84,7 @@ class NanoModel(LocalModel):
             view = shorter
 
     def _scored(
-        self, messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]], decide: dict[str, Any]
+        self, messages: Sequence[BaseMessage], tools: Sequence[ToolSchema], decide: ToolSchema
     ) -> AIMessage:
         """The reasons are written first, then the actions are weighed where one of them would follow.
 
@@ -122,7 +121,7 @@ class NanoModel(LocalModel):
     def _grammar(
         self,
         messages: Sequence[BaseMessage],
-        tools: Sequence[dict[str, Any]],
+        tools: Sequence[ToolSchema],
         choice: str,
         final: str | None,
     ) -> str:
@@ -145,12 +144,12 @@ def conversation(view: View, messages: Sequence[BaseMessage]) -> list[tuple[str,
     return said
 
 
-def _known(tools: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _known(tools: Sequence[ToolSchema]) -> list[ToolSchema]:
     """The tools that it was taught; strategies and others are not offered to it."""
     return [tool for tool in tools if tool["function"]["name"] in _KNOWN] or list(tools)
 
 
-def _stage_of(messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]]) -> StageView | None:
+def _stage_of(messages: Sequence[BaseMessage], tools: Sequence[ToolSchema]) -> StageView | None:
     """The stage of FinAgent that the one form bound belongs to, read from the question asked."""
     names = [tool["function"]["name"] for tool in tools]
     asked = [message.text for message in messages if isinstance(message, HumanMessage)]
@@ -170,7 +169,7 @@ def _role(message: BaseMessage) -> str:
     return "tool" if isinstance(message, ToolMessage) else "user"
 
 
-def _reasons_first(tool: Mapping[str, Any]) -> dict[str, Any]:
+def _reasons_first(tool: ToolSchema) -> ToolSchema:
     function = tool["function"]
     parameters = function.get("parameters") or {}
     given = parameters.get("properties") or {}

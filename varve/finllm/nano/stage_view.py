@@ -18,12 +18,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any
 
 from varve.finllm.nano.answers import Target, lean_of_past
 from varve.finllm.nano.prompt_view import MAX_LINE_CHARACTERS, SENTIMENTS, Line, filing_text, judged
 from varve.finllm.nano.wording import Tone
 from varve.finllm.scripted.prompt_reader import DECISION, ITEM, MOVE, TICKER
+from varve.types import JsonObject
 
 STAGES = ("summarise_news", "summarise_past", "explain_moves", "review_decisions", "rate_importance")
 IMPORTANCES = ("trivial", "low", "medium", "high", "vital")
@@ -106,7 +106,7 @@ def answer(view: StageView, tones: Mapping[str, Tone]) -> Target:
     return Target(view.name, _ANSWERS[view.name](view, tones))
 
 
-def _news(view: StageView, tones: Mapping[str, Tone]) -> dict[str, Any]:
+def _news(view: StageView, tones: Mapping[str, Tone]) -> JsonObject:
     items = [
         {
             "item": line.label,
@@ -125,7 +125,7 @@ def _news(view: StageView, tones: Mapping[str, Tone]) -> dict[str, Any]:
     return {"items": items, "summary": counted, **queries}
 
 
-def _past(view: StageView, tones: Mapping[str, Tone]) -> dict[str, Any]:
+def _past(view: StageView, tones: Mapping[str, Tone]) -> JsonObject:
     total, words = 0, []
     for line in view.lines:
         total += _STEP.get(line.text, 0)
@@ -133,7 +133,7 @@ def _past(view: StageView, tones: Mapping[str, Tone]) -> dict[str, Any]:
     return {"summary": ", ".join([*words, lean_of_past(total)])}
 
 
-def _moves(view: StageView, tones: Mapping[str, Tone]) -> dict[str, Any]:
+def _moves(view: StageView, tones: Mapping[str, Tone]) -> JsonObject:
     signs = {line.text for line in view.lines}
     ways = [_way(move) for _, move in view.moves]
     fields = {}
@@ -143,7 +143,7 @@ def _moves(view: StageView, tones: Mapping[str, Tone]) -> dict[str, Any]:
     return {**fields, "query": f"{view.ticker} {fields['medium']}"}
 
 
-def _review(view: StageView, tones: Mapping[str, Tone]) -> dict[str, Any]:
+def _review(view: StageView, tones: Mapping[str, Tone]) -> JsonObject:
     right: list[str] = []
     missed: list[str] = []
     for place, (action, since) in _numbered(view):
@@ -161,7 +161,7 @@ def _review(view: StageView, tones: Mapping[str, Tone]) -> dict[str, Any]:
     }
 
 
-def _importance(view: StageView, tones: Mapping[str, Tone]) -> dict[str, Any]:
+def _importance(view: StageView, tones: Mapping[str, Tone]) -> JsonObject:
     if not view.lines:
         return {"importance": "low"}
     line = view.lines[0]

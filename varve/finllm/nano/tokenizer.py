@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from varve.finllm.nano.answers import MOST
 from varve.finllm.nano.examples import MAX_LABEL, MAX_NEWS_LABEL, QUESTIONS, Example
@@ -145,7 +145,7 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     """Write ``tokenizer.json``, its settings and the chat template."""
     from transformers import PreTrainedTokenizerFast
 
-    fast: Any = PreTrainedTokenizerFast(
+    fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, clean_up_tokenization_spaces=False
     )
     fast.chat_template = TEMPLATE

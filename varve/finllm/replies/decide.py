@@ -11,13 +11,12 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from varve.errors import ModelError
 from varve.finllm.replies.untrusted import clean
-from varve.types import Action, Failure, FailureReason
+from varve.types import Action, Arguments, Failure, FailureReason, Json, JsonObject, ToolSchema
 
 DECIDE = "decide"
 EXPLAIN = "explain"
@@ -59,7 +58,7 @@ class ToolRequest:
 
     id: str
     name: str
-    arguments: Mapping[str, Any]
+    arguments: Arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ class UnfitError(ModelError):
         super().__init__(detail)
 
 
-def decide_tool_schema(actions: Sequence[Action], memory_ids: Sequence[str] | None = None) -> dict[str, Any]:
+def decide_tool_schema(actions: Sequence[Action], memory_ids: Sequence[str] | None = None) -> ToolSchema:
     """The OpenAI-format schema of ``decide``.
 
     Args:
@@ -87,7 +86,7 @@ def decide_tool_schema(actions: Sequence[Action], memory_ids: Sequence[str] | No
             every day (``M1`` ... ``M20``), or None to leave citations free; either way
             :func:`parse_reply` checks them.
     """
-    properties = {
+    properties: JsonObject = {
         "action": {
             "type": "string",
             "enum": [str(action) for action in actions],
@@ -103,7 +102,7 @@ def decide_tool_schema(actions: Sequence[Action], memory_ids: Sequence[str] | No
     return _function(DECIDE, "Give today's final decision.", properties, memory_ids)
 
 
-def explain_tool_schema(memory_ids: Sequence[str] | None = None) -> dict[str, Any]:
+def explain_tool_schema(memory_ids: Sequence[str] | None = None) -> ToolSchema:
     """The OpenAI-format schema of ``explain``, for warm-up; ``memory_ids`` as in decide."""
     return _function(EXPLAIN, "Explain why the session went as it did.", {}, memory_ids)
 
@@ -173,17 +172,15 @@ def finish_reason(message: AIMessage) -> str | None:
     return None
 
 
-def _function(
-    name: str, description: str, first: dict[str, Any], memory_ids: Sequence[str] | None
-) -> dict[str, Any]:
-    items: dict[str, Any] = {"type": "string"}
+def _function(name: str, description: str, first: JsonObject, memory_ids: Sequence[str] | None) -> ToolSchema:
+    items: JsonObject = {"type": "string"}
     most = MAX_CITED
     if memory_ids is not None:
         most = min(MAX_CITED, len(memory_ids))
         if memory_ids:
             items["enum"] = list(memory_ids)
     # The reasons stand before the action: a model that writes in this order decides by them.
-    properties = {
+    properties: JsonObject = {
         "rationale": {"type": "string", "description": "The reasons, in a few sentences."},
         **first,
         "cited_memories": {
@@ -196,7 +193,7 @@ def _function(
     return function_schema(name, description, properties)
 
 
-def function_schema(name: str, description: str, properties: dict[str, Any]) -> dict[str, Any]:
+def function_schema(name: str, description: str, properties: Mapping[str, Json]) -> ToolSchema:
     """A tool in OpenAI's format; every property is required and no other is taken."""
     parameters = {
         "type": "object",
@@ -212,7 +209,7 @@ def function_schema(name: str, description: str, properties: dict[str, Any]) -> 
 
 def read_call(
     message: AIMessage, final: str, telling: str, tool_names: Collection[str]
-) -> Mapping[str, Any] | ToolRequests:
+) -> Arguments | ToolRequests:
     """The arguments of the one call of ``final``, or the questions.
 
     Args:
@@ -266,7 +263,7 @@ def _from_text(message: AIMessage, final: str, telling: str) -> ToolRequest:
     raise UnfitError(FailureReason.UNPARSABLE, detail)
 
 
-def _action(found: Mapping[str, Any], allowed: Collection[Action]) -> Action:
+def _action(found: Arguments, allowed: Collection[Action]) -> Action:
     given = found.get("action")
     known = ", ".join(action for action in Action if action in allowed)
     if given is None:
@@ -277,7 +274,7 @@ def _action(found: Mapping[str, Any], allowed: Collection[Action]) -> Action:
     raise UnfitError(FailureReason.UNKNOWN_ACTION, f"action {shown(given)} is not one of {known}")
 
 
-def _confidence(found: Mapping[str, Any]) -> int:
+def _confidence(found: Arguments) -> int:
     given = found.get("confidence")
     # JSON has one kind of number, so 70.0 is 70; but 1.0 may mean all or 1 %, and is refused.
     if isinstance(given, float) and given.is_integer() and given != 1.0:
@@ -288,7 +285,7 @@ def _confidence(found: Mapping[str, Any]) -> int:
     return (given + CONFIDENCE_STEP // 2) // CONFIDENCE_STEP * CONFIDENCE_STEP
 
 
-def _rationale(found: Mapping[str, Any]) -> str:
+def _rationale(found: Arguments) -> str:
     given = found.get("rationale")
     text = clean(given, MAX_RATIONALE_TOKENS)[0] if isinstance(given, str) else ""
     if not text:
@@ -296,7 +293,7 @@ def _rationale(found: Mapping[str, Any]) -> str:
     return text
 
 
-def _cited(found: Mapping[str, Any], known: Collection[str]) -> tuple[str, ...]:
+def _cited(found: Arguments, known: Collection[str]) -> tuple[str, ...]:
     given = found.get("cited_memories")
     if given is None:
         return ()

@@ -26,7 +26,7 @@ from varve.finllm.replies.decide import (
     shown,
 )
 from varve.finllm.replies.untrusted import clean
-from varve.types import Action, Failure, FailureReason
+from varve.types import Action, Failure, FailureReason, JsonObject, ToolSchema
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -39,7 +39,7 @@ class ReplyForm(Protocol[R_co]):
         """The tool's name."""
         ...
 
-    def schema(self, labels: Sequence[str]) -> dict[str, Any]:
+    def schema(self, labels: Sequence[str]) -> ToolSchema:
         """The tool in OpenAI's format; ``labels`` are all that may be named, the same every day."""
         ...
 
@@ -57,7 +57,7 @@ class DecideForm:
     actions: tuple[Action, ...] = tuple(Action)
     name: str = field(default="decide", init=False)
 
-    def schema(self, labels: Sequence[str]) -> dict[str, Any]:
+    def schema(self, labels: Sequence[str]) -> ToolSchema:
         """See :class:`ReplyForm`."""
         return decide_tool_schema(self.actions, labels)
 
@@ -76,7 +76,7 @@ class ExplainForm:
 
     name: str = field(default="explain", init=False)
 
-    def schema(self, labels: Sequence[str]) -> dict[str, Any]:
+    def schema(self, labels: Sequence[str]) -> ToolSchema:
         """See :class:`ReplyForm`."""
         return explain_tool_schema(labels)
 
@@ -90,11 +90,11 @@ class ExplainForm:
 class Field(Protocol):
     """A field of a form."""
 
-    def schema(self, labels: Sequence[str]) -> dict[str, Any]:
+    def schema(self, labels: Sequence[str]) -> JsonObject:
         """As JSON schema."""
         ...
 
-    def read(self, name: str, given: object, known: Collection[str]) -> Any:
+    def read(self, name: str, given: object, known: Collection[str]) -> object:
         """The value, or :class:`~varve.finllm.replies.decide.UnfitError`."""
         ...
 
@@ -106,7 +106,7 @@ class Text:
     description: str
     max_tokens: int = 200
 
-    def schema(self, labels: Sequence[str]) -> dict[str, Any]:
+    def schema(self, labels: Sequence[str]) -> JsonObject:
         """A string."""
         return {"type": "string", "description": self.description}
 
@@ -125,7 +125,7 @@ class Choice:
     description: str
     values: tuple[str, ...]
 
-    def schema(self, labels: Sequence[str]) -> dict[str, Any]:
+    def schema(self, labels: Sequence[str]) -> JsonObject:
         """An enumeration."""
         return {"type": "string", "enum": list(self.values), "description": self.description}
 
@@ -146,7 +146,7 @@ class Label:
 
     description: str
 
-    def schema(self, labels: Sequence[str]) -> dict[str, Any]:
+    def schema(self, labels: Sequence[str]) -> JsonObject:
         """An enumeration of the labels."""
         return {"type": "string", "enum": list(labels), "description": self.description}
 
@@ -165,9 +165,9 @@ class Each:
     fields: Mapping[str, Field]
     most: int
 
-    def schema(self, labels: Sequence[str]) -> dict[str, Any]:
+    def schema(self, labels: Sequence[str]) -> JsonObject:
         """An array of objects."""
-        item = {
+        item: JsonObject = {
             "type": "object",
             "properties": {name: field.schema(labels) for name, field in self.fields.items()},
             "required": list(self.fields),
@@ -175,7 +175,7 @@ class Each:
         }
         return {"type": "array", "items": item, "maxItems": self.most, "description": self.description}
 
-    def read(self, name: str, given: object, known: Collection[str]) -> list[dict[str, Any]]:
+    def read(self, name: str, given: object, known: Collection[str]) -> list[Filled]:
         """The entries, every one of them whole."""
         if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
             raise UnfitError(FailureReason.BAD_ARGUMENTS, f"{name} {shown(given)} is no list of objects")
@@ -203,7 +203,7 @@ class Form:
     description: str
     fields: Mapping[str, Field]
 
-    def schema(self, labels: Sequence[str]) -> dict[str, Any]:
+    def schema(self, labels: Sequence[str]) -> ToolSchema:
         """See :class:`ReplyForm`."""
         properties = {name: field.schema(labels) for name, field in self.fields.items()}
         return function_schema(self.name, self.description, properties)

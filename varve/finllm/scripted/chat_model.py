@@ -28,7 +28,6 @@ it would do.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
@@ -41,9 +40,11 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from varve.config import canonical_json
 from varve.errors import UsageError
+from varve.finllm.langchain import More, Tool
 from varve.finllm.scripted import finagent_stages as scripted_stages
 from varve.finllm.scripted import lexicon
 from varve.finllm.scripted import prompt_reader as reading
+from varve.types import JsonObject
 
 VERSION = 1
 MAX_CITED = 5
@@ -62,7 +63,7 @@ class ScriptedModel(BaseChatModel):
         return "varve-scripted"
 
     @property
-    def _identifying_params(self) -> dict[str, Any]:
+    def _identifying_params(self) -> JsonObject:
         return {
             "model": "scripted",
             "version": VERSION,
@@ -71,7 +72,7 @@ class ScriptedModel(BaseChatModel):
         }
 
     def bind_tools(
-        self, tools: Sequence[Any], *, tool_choice: str | None = None, **kwargs: Any
+        self, tools: Sequence[Tool], *, tool_choice: str | None = None, **kwargs: object
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """The model with tools to call; ``tool_choice`` is accepted and not needed."""
         return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], **kwargs)
@@ -81,7 +82,7 @@ class ScriptedModel(BaseChatModel):
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
+        **kwargs: More,
     ) -> ChatResult:
         names = {tool["function"]["name"] for tool in kwargs.get("tools") or ()}
         page = reading.read(messages)
@@ -94,7 +95,7 @@ class ScriptedModel(BaseChatModel):
         elif stage is not None:
             reply = _call(stage, scripted_stages.ANSWERS[stage](page))
         else:
-            reply = AIMessage(_decision(page)["rationale"])
+            reply = AIMessage(str(_decision(page)["rationale"]))
         reply.usage_metadata = _usage(messages, reply)
         reply.response_metadata = {"model_name": "scripted", "finish_reason": "stop"}
         return ChatResult(generations=[ChatGeneration(message=reply)])
@@ -113,7 +114,7 @@ def make_scripted(argument: str, *, seed: int) -> ScriptedModel:
     return ScriptedModel(seed=seed)
 
 
-def calls_message(calls: Sequence[tuple[str, dict[str, Any]]]) -> AIMessage:
+def calls_message(calls: Sequence[tuple[str, JsonObject]]) -> AIMessage:
     """A reply that calls tools, numbered in order."""
     made = [
         ToolCall(name=name, args=arguments, id=f"call_{place}")
@@ -122,11 +123,11 @@ def calls_message(calls: Sequence[tuple[str, dict[str, Any]]]) -> AIMessage:
     return AIMessage("", tool_calls=made)
 
 
-def _call(name: str, arguments: dict[str, Any]) -> AIMessage:
+def _call(name: str, arguments: JsonObject) -> AIMessage:
     return calls_message([(name, arguments)])
 
 
-def _decision(page: reading.Page) -> dict[str, Any]:
+def _decision(page: reading.Page) -> JsonObject:
     view = reading.judge(page)
     agreeing = reading.agreeing(page, view.score)
     return {
@@ -137,7 +138,7 @@ def _decision(page: reading.Page) -> dict[str, Any]:
     }
 
 
-def _explanation(page: reading.Page) -> dict[str, Any]:
+def _explanation(page: reading.Page) -> JsonObject:
     move = page.outcome or 0.0
     agreeing = reading.agreeing(page, move)
     moved = f"{100 * move:+.2f} %"

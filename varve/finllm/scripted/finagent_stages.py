@@ -13,15 +13,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from varve.finllm.scripted.prompt_reader import Item, Page, Past, agreeing, lean
+from varve.types import JsonObject
 
 ITEM_CHARS, QUERY_WORDS = 160, 8
 _HORIZONS = {"10-K": "long", "10-Q": "medium"}
 
 
-def _news(page: Page) -> dict[str, Any]:
+def _news(page: Page) -> JsonObject:
     items = [item for item in page.items if item.label.startswith("N")]
     told = [
         {
@@ -39,11 +39,11 @@ def _news(page: Page) -> dict[str, Any]:
     }
 
 
-def _past(page: Page) -> dict[str, Any]:
+def _past(page: Page) -> JsonObject:
     return {"summary": _summed_up(page, page.items)}
 
 
-def _moves(page: Page) -> dict[str, Any]:
+def _moves(page: Page) -> JsonObject:
     short, medium, long = (*page.moves, None, None, None)[:3]
     reasons = {
         "short": _reason(page, short),
@@ -53,7 +53,7 @@ def _moves(page: Page) -> dict[str, Any]:
     return {**reasons, "query": f"{page.ticker} {_way(medium)}. {reasons['medium'][:ITEM_CHARS]}"}
 
 
-def _review(page: Page) -> dict[str, Any]:
+def _review(page: Page) -> JsonObject:
     right = [one for one in page.decisions if _was_right(one) is True]
     wrong = [one for one in page.decisions if _was_right(one) is False]
     correct = (
@@ -69,14 +69,14 @@ def _review(page: Page) -> dict[str, Any]:
     }
 
 
-def _importance(page: Page) -> dict[str, Any]:
+def _importance(page: Page) -> JsonObject:
     item = page.items[0] if page.items else Item("", None, "", "")
     reports = {"10-K": "vital", "10-Q": "high"}
     leaning = {0.0: "low", 1.0: "high"}.get(abs(lean(item)), "medium")
     return {"importance": reports.get(item.kind, leaning)}
 
 
-ANSWERS: dict[str, Callable[[Page], dict[str, Any]]] = {
+ANSWERS: dict[str, Callable[[Page], JsonObject]] = {
     "summarise_news": _news,
     "summarise_past": _past,
     "explain_moves": _moves,

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from varve.config import FrozenConfig
 from varve.finllm.scripted.lexicon import sentiment
+from varve.types import JsonObject
 
 SECTION = re.compile(r"^<<<([A-Z0-9_]+)\n(.*?)^\1>>>$", re.DOTALL | re.MULTILINE)
 ITEM = re.compile(r"^([MN]\d+|-) \| (\d{4}-\d\d-\d\d) \| (\S+) \| (.+)$", re.MULTILINE)
@@ -157,14 +158,14 @@ def agreeing(page: Page, direction: float) -> list[Item]:
     return [item for item, _ in fitting]
 
 
-def questions(page: Page, tools: Collection[str]) -> list[tuple[str, dict[str, Any]]]:
+def questions(page: Page, tools: Collection[str]) -> list[tuple[str, JsonObject]]:
     """What to ask before deciding: more news where few lines lean, memory and prices where they differ."""
     if page.asked:
         return []
     weighed = [_weight(item, page) * lean(item) for item in page.items if item.kind == "news"]
     leans = [weight for weight in weighed if weight]
     if len(leans) < RULE.few_items:
-        asked: list[tuple[str, dict[str, Any]]] = [("news", {"days": RULE.oldest_news_days})]
+        asked: list[tuple[str, JsonObject]] = [("news", {"days": RULE.oldest_news_days})]
     elif abs(sum(leans)) < RULE.mixed_below * sum(abs(lean) for lean in leans):
         newest = max(page.items, key=lambda item: (item.kind == "news", item.day or date.min))
         query = " ".join([page.ticker, *newest.text.split()[: RULE.query_words]])

@@ -6,8 +6,7 @@ Needs the package ``langchain-openai``; loaded by :mod:`varve.finllm.served.open
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
@@ -15,11 +14,12 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.tool import invalid_tool_call
 from langchain_core.outputs import ChatResult
 from langchain_core.runnables import Runnable
-from langchain_core.tools import BaseTool
 from langchain_openai import ChatOpenAI
 
 from varve.errors import ModelTransportError
+from varve.finllm.langchain import More, Tool
 from varve.finllm.replies.untrusted import clean
+from varve.types import JsonObject, Reply, ToolSchema
 
 _SHOWN_TOKENS = 40
 
@@ -34,10 +34,10 @@ class ServedModel(ChatOpenAI):
 
     def bind_tools(
         self,
-        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        tools: Sequence[Tool],
         *,
-        tool_choice: dict[str, Any] | str | bool | None = "required",
-        **kwargs: Any,
+        tool_choice: ToolSchema | str | bool | None = "required",
+        **kwargs: More,
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """The model with ``tools`` bound, one of which it has to call."""
         return super().bind_tools(tools, tool_choice=tool_choice, **kwargs)
@@ -47,19 +47,19 @@ class ServedModel(ChatOpenAI):
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
+        **kwargs: More,
     ) -> ChatResult:
         try:
             return super()._generate(messages, stop=stop, run_manager=run_manager, **kwargs)
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise _malformed(f"a body that is no JSON ({error})") from error
 
-    def _create_chat_result(self, response: Any, generation_info: dict[str, Any] | None = None) -> ChatResult:
+    def _create_chat_result(self, response: More, generation_info: JsonObject | None = None) -> ChatResult:
         plain = response.model_dump(warnings=False) if hasattr(response, "model_dump") else response
         choice = _only_choice(plain)
         message = dict(choice["message"])
         calls = message.get("tool_calls") or []
-        good = [call for call in calls if _has_object(call)]
+        good = [call for call in calls if _is_object(call["function"].get("arguments"))]
         checked = {
             "id": plain.get("id"),
             "model": plain.get("model"),
@@ -82,14 +82,14 @@ class ServedModel(ChatOpenAI):
                     error="no JSON object",
                 )
                 for call in calls
-                if not _has_object(call)
+                if not _is_object(call["function"].get("arguments"))
             ]
             if message.get("refusal"):
                 reply.additional_kwargs["refusal"] = message["refusal"]
         return result
 
 
-def _only_choice(plain: Any) -> dict[str, Any]:
+def _only_choice(plain: object) -> Reply:
     """The first choice of a body, its shape checked.
 
     Raises:
@@ -115,18 +115,17 @@ def _only_choice(plain: Any) -> dict[str, Any]:
     return choice
 
 
-def _has_object(call: dict[str, Any]) -> bool:
-    """Whether the arguments are a JSON object, or nothing, as for tools without parameters."""
-    given = call["function"].get("arguments")
+def _is_object(given: object) -> bool:
+    """Whether a call's arguments are a JSON object, or nothing, as for tools without parameters."""
     if not given:
         return True
     try:
-        return isinstance(json.loads(given, strict=False), dict)
+        return isinstance(given, str | bytes) and isinstance(json.loads(given, strict=False), dict)
     except (ValueError, TypeError, RecursionError):
         return False
 
 
-def _usage(given: Any) -> dict[str, int] | None:
+def _usage(given: object) -> dict[str, int] | None:
     if not isinstance(given, dict):
         return None
     asked, answered = given.get("prompt_tokens"), given.get("completion_tokens")

@@ -14,7 +14,6 @@ import re
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.util import find_spec
-from typing import Any
 from urllib.parse import urlsplit
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -27,6 +26,8 @@ from pydantic import SecretStr
 
 from varve.errors import SettingError, UsageError
 from varve.finllm.chat.faults import KEY_VARIABLE
+from varve.finllm.langchain import More, Tool
+from varve.types import JsonObject
 
 TIMEOUT_VARIABLE = "VARVE_MODEL_TIMEOUT_S"
 LENGTH_VARIABLE = "VARVE_MODEL_MAX_TOKENS"
@@ -91,7 +92,7 @@ class OpenAIModel(BaseChatModel):
         return "openai-chat"
 
     @property
-    def _identifying_params(self) -> dict[str, Any]:
+    def _identifying_params(self) -> JsonObject:
         return {
             "model": self.model,
             "base_url": self.base_url,
@@ -119,7 +120,7 @@ class OpenAIModel(BaseChatModel):
             use_responses_api=False,
         )
 
-    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[LanguageModelInput, AIMessage]:
+    def bind_tools(self, tools: Sequence[Tool], **kwargs: More) -> Runnable[LanguageModelInput, AIMessage]:
         """The client with ``tools`` bound, one of which it has to call."""
         return self.client.bind_tools(tools, **kwargs)
 
@@ -128,7 +129,7 @@ class OpenAIModel(BaseChatModel):
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> ChatResult:
         return self.client._generate(messages, stop=stop, run_manager=run_manager, **kwargs)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from varve.clock import Clock, iso, wall_clock
 from varve.errors import BadFileError, SettingError, UnknownNameError, near_names
@@ -19,6 +19,9 @@ from varve.market.sources.guidance import is_guidance
 from varve.market.sources.source import Kind, Request
 from varve.market.store import check_ticker
 from varve.types import Instrument
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 FIELDS = ("date", "open", "high", "low", "close", "volume")
 """What a column can be mapped to; ``date`` and ``close`` are required."""
@@ -142,7 +145,7 @@ class _Table:
     """A CSV file with its header resolved: field to header text and position."""
 
     path: Path
-    reader: Any
+    reader: Reader
     header: dict[str, str]
     position: dict[str, int]
     width: int
@@ -164,7 +167,7 @@ class _Table:
             yield row, {name: cells[at].strip() for name, at in self.position.items()}
 
 
-def _guarded(path: Path, reader: Any) -> Iterator[list[str]]:
+def _guarded(path: Path, reader: Reader) -> Iterator[list[str]]:
     try:
         yield from reader
     except csv.Error as error:

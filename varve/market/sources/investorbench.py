@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from varve.clock import Clock, iso, wall_clock
 from varve.errors import BadFileError, near_names
@@ -22,7 +22,7 @@ from varve.market.data import BarSeries, InstrumentData, Provenance
 from varve.market.sources.files import read_text
 from varve.market.sources.source import Kind, Request
 from varve.market.store import check_ticker
-from varve.types import Document, DocumentKind, Instrument
+from varve.types import Document, DocumentKind, Instrument, Json, JsonObject
 
 WEEKEND_SHARE = 0.1
 """From this share of Saturdays and Sundays on, a file is taken for one of a venue that never closes.
@@ -115,7 +115,7 @@ class _Read:
     other_fields: dict[str, int] = field(default_factory=dict)
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load(path: Path) -> JsonObject:
     text = read_text(path, _EXPECTED)
     if text.lstrip()[:1] not in ("{", "["):
         raise _not_of_format(path, f"it starts with {text.lstrip()[:20]!r}")
@@ -144,7 +144,7 @@ class _TwiceError(Exception):
     """A JSON object names one key twice; Python would keep the last silently."""
 
 
-def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _no_key_twice(pairs: list[tuple[str, Json]]) -> JsonObject:
     found = dict(pairs)
     if len(found) != len(pairs):
         keys = [key for key, _ in pairs]
@@ -170,7 +170,7 @@ def _guess(days: list[date]) -> str:
 
 
 def _read_day(
-    path: Path, ticker: str, venue: TradingCalendar, day: date, key: str, entry: Any, read: _Read
+    path: Path, ticker: str, venue: TradingCalendar, day: date, key: str, entry: Json, read: _Read
 ) -> None:
     if not isinstance(entry, dict):
         raise _not_of_format(path, f"{key} is a {type(entry).__name__}, not an object with prices and news")
@@ -192,7 +192,7 @@ def _read_day(
                 )
 
 
-def _price(path: Path, key: str, entry: Mapping[str, Any]) -> float:
+def _price(path: Path, key: str, entry: Mapping[str, Json]) -> float:
     if "prices" not in entry:
         close = near_names("prices", entry)
         hint = f"; did {close[0]!r} mean it?" if close else ""
@@ -208,17 +208,19 @@ def _price(path: Path, key: str, entry: Mapping[str, Any]) -> float:
     return float(value)
 
 
-def _texts(path: Path, key: str, name: str, entry: Mapping[str, Any]) -> list[str]:
+def _texts(path: Path, key: str, name: str, entry: Mapping[str, Json]) -> list[str]:
     texts = entry.get(name)
     if texts is None:
         return []
     if not isinstance(texts, list):
         raise _not_of_format(path, f"{key}, field {name!r} is a {type(texts).__name__}, not a list of texts")
+    found = []
     for n, text in enumerate(texts):
         if not isinstance(text, str):
             raise _not_of_format(path, f"{key}, field {name!r}, item {n} is {str(text)[:40]!r}, not a text")
-    # A half of a surrogate pair, as cut emojis leave it, is valid JSON but no valid text.
-    return [text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts]
+        # A half of a surrogate pair, as cut emojis leave it, is valid JSON but no valid text.
+        found.append(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+    return found
 
 
 def _not_of_format(path: Path, what: str) -> BadFileError:

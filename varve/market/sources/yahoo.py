@@ -7,11 +7,11 @@ Everything that Yahoo says comes through one small seam, :class:`YahooClient`; i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -22,8 +22,13 @@ from varve.market.data import BarSeries, Floats, InstrumentData, Provenance
 from varve.market.sources.csv import rounding_tolerance
 from varve.market.sources.source import Kind, Request
 from varve.market.store import check_ticker
-from varve.types import CorporateEvent, Document, Instrument
+from varve.types import CorporateEvent, Document, Instrument, Json
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Article = Mapping[str, Any]
+"""An article as Yahoo words it, JSON."""
 _PRICES = ("open", "high", "low", "close")
 _CALENDAR_OF_ZONE = {"America/New_York": "XNYS", "UTC": "24/7"}
 
@@ -54,7 +59,7 @@ class YahooClient(Protocol):
             DataError: if Yahoo cannot be reached or refuses to answer.
         """
 
-    def news(self, ticker: str) -> Sequence[Mapping[str, Any]]:
+    def news(self, ticker: str) -> Sequence[Article]:
         """The newest articles as Yahoo words them.
 
         Raises:
@@ -89,17 +94,17 @@ class YfinanceClient:
         found: YahooHistory | None = _asked(ask, ticker)
         return found
 
-    def news(self, ticker: str) -> Sequence[Mapping[str, Any]]:
+    def news(self, ticker: str) -> Sequence[Article]:
         """See :meth:`YahooClient.news`."""
         import yfinance
 
-        found: Sequence[Mapping[str, Any]] = _asked(
+        found: Sequence[Article] = _asked(
             lambda: yfinance.Ticker(ticker).get_news(count=self.news_count), ticker
         )
         return found
 
 
-def _asked(ask: Any, ticker: str) -> Any:
+def _asked(ask: Callable[[], object], ticker: str) -> Any:
     """Call ``ask``, with the failures that yfinance lets through as Varve's own."""
     import logging
 
@@ -135,7 +140,7 @@ def _short(error: BaseException) -> str:
     return str(error).split(". See http")[0][:200]
 
 
-def _from_frame(frame: Any, metadata: Mapping[str, Any]) -> YahooHistory:
+def _from_frame(frame: DataFrame, metadata: Mapping[str, Json]) -> YahooHistory:
     """A frame of ``yfinance.Ticker.history(auto_adjust=False, actions=True)``."""
     days = [stamp.date() for stamp in frame.index]
     columns = {name: frame[name.title()].to_numpy(dtype="float64") for name in (*_PRICES, "volume")}
@@ -345,7 +350,7 @@ def _documents(
     return tuple(found.values()), note
 
 
-def _parsed(ticker: str, articles: Iterable[Mapping[str, Any]]) -> Iterable[Document]:
+def _parsed(ticker: str, articles: Iterable[Article]) -> Iterable[Document]:
     """Articles in Yahoo's present wording (under ``content``) and its older one."""
     for article in articles:
         content = article.get("content") or article
@@ -359,7 +364,7 @@ def _parsed(ticker: str, articles: Iterable[Mapping[str, Any]]) -> Iterable[Docu
         yield Document(f"{ticker}-{day}-news-{key}", ticker, "news", text, published, published)
 
 
-def _instant(value: Any) -> datetime | None:
+def _instant(value: object) -> datetime | None:
     try:
         if isinstance(value, int | float):
             return from_ns(to_ns(datetime.fromtimestamp(value, UTC)))

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -23,7 +23,13 @@ from varve.errors import IntegrityError, StorageError, UsageError
 from varve.memory.state.columns import Vector
 from varve.memory.state.config import TIERS
 
+if TYPE_CHECKING:
+    from chromadb import Collection
+    from chromadb.api import ClientAPI
+
 _T = TypeVar("_T")
+Metadata = Mapping[str, Any]
+"""What chromadb keeps beside a row or a collection: each value a text or a number."""
 
 SCHEMA = 1
 """Version of what is written; a store of a newer one is refused."""
@@ -47,7 +53,7 @@ class Row(NamedTuple):
 
     id: str
     text: str
-    metadata: Mapping[str, Any]
+    metadata: Metadata
     vector: Vector | None
 
 
@@ -55,7 +61,7 @@ class Row(NamedTuple):
 class Stored:
     """What a store holds: its checkpoint, and rows by tier."""
 
-    checkpoint: dict[str, Any]
+    checkpoint: Metadata
     rows: dict[str, list[Row]] = field(default_factory=dict)
 
 
@@ -106,7 +112,7 @@ class _Opened:
         if lock is not None:
             os.close(lock)
 
-    def open(self) -> Any:
+    def open(self) -> ClientAPI:
         if self.client is None:
             import chromadb
             from chromadb.config import Settings
@@ -151,7 +157,7 @@ class ChromaStore:
         self,
         upserts: Mapping[str, Sequence[Row]],
         deletes: Mapping[str, Sequence[str]],
-        checkpoint: Mapping[str, Any],
+        checkpoint: Metadata,
         *,
         replace: bool = False,
     ) -> None:
@@ -219,7 +225,7 @@ class ChromaStore:
                 shared.close()
                 shared.unlock()
 
-    def _check(self, checkpoint: Mapping[str, Any]) -> None:
+    def _check(self, checkpoint: Metadata) -> None:
         schema = checkpoint.get("schema")
         if isinstance(schema, int) and schema > SCHEMA:
             raise NewerStoreError(
@@ -232,27 +238,27 @@ class ChromaStore:
                 mend=self.mend,
             )
 
-    def _drop(self, client: Any) -> None:
+    def _drop(self, client: ClientAPI) -> None:
         names = self._names(client)
         for tier in TIERS:
             if self._name(tier) in names:
                 client.delete_collection(self._name(tier))
 
     @staticmethod
-    def _names(client: Any) -> set[str]:
+    def _names(client: ClientAPI) -> set[str]:
         return {found.name for found in client.list_collections(limit=None)}
 
     def _name(self, tier: str) -> str:
         return f"{self.prefix}.{tier}"
 
-    def _collection(self, client: Any, tier: str) -> Any:
+    def _collection(self, client: ClientAPI, tier: str) -> Collection:
         _opened[self.folder].touched.add(self._name(tier))
         return client.get_or_create_collection(
             self._name(tier), embedding_function=None, configuration={"hnsw": _INDEX}
         )
 
     @contextmanager
-    def _client(self, done: str) -> Iterator[Any]:
+    def _client(self, done: str) -> Iterator[ClientAPI]:
         with _lock:
             shared = _opened.setdefault(self.folder, _Opened(self.folder))
             new = sum(self._name(tier) not in shared.touched for tier in TIERS)
@@ -280,7 +286,7 @@ def _faults() -> tuple[type[Exception], ...]:
     return (ChromaError, OSError, sqlite3.Error, ValueError, RuntimeError)
 
 
-def _put(collection: Any, rows: Sequence[Row]) -> None:
+def _put(collection: Collection, rows: Sequence[Row]) -> None:
     whole = [row for row in rows if row.vector is not None]
     for part in _parts(whole):
         collection.upsert(
@@ -293,7 +299,7 @@ def _put(collection: Any, rows: Sequence[Row]) -> None:
         collection.update(ids=[row.id for row in part], metadatas=[dict(row.metadata) for row in part])
 
 
-def _rows(collection: Any) -> list[Row]:
+def _rows(collection: Collection) -> list[Row]:
     """Everything in a collection, page by page: SQLite takes no query about more than 32,766 rows."""
     rows: list[Row] = []
     for first in range(0, collection.count(), _PAGE):
@@ -317,12 +323,12 @@ def _plain(name: str) -> str:
     return f"x{re.sub(r'[^a-zA-Z0-9_-]', '-', name)[:60]}-{digest}"
 
 
-def chained(chain: str, event: Sequence[Any]) -> str:
+def chained(chain: str, event: Sequence[object]) -> str:
     """SHA-256 (hex) of an event behind all before it; equal chains mean equal histories."""
     return hashlib.sha256(f"{chain}\n{canonical_json(list(event))}".encode()).hexdigest()
 
 
-def as_json(value: Any) -> str:
+def as_json(value: object) -> str:
     """Canonical JSON, for a metadata field."""
     return canonical_json(value)
 

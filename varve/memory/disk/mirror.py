@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from varve.clock import iso, parse_iso, to_ns
 from varve.errors import DataError, IntegrityError, NoDataError, StorageError
-from varve.memory.disk.chroma import ChromaStore, NewerStoreError, Row, Stored, as_json, chained, from_json
+from varve.memory.disk.chroma import (
+    ChromaStore,
+    Metadata,
+    NewerStoreError,
+    Row,
+    Stored,
+    as_json,
+    chained,
+    from_json,
+)
 from varve.memory.embed.base import Embedder, checked_vectors
 from varve.memory.state.config import MemoryConfig
 from varve.memory.state.tiers import State, data_of, record_of
@@ -182,7 +190,7 @@ class DiskCopy:
         state.touched = dict.fromkeys(from_json(mark["touched"]))
         self._chain, self._fresh = mark["chain"], False
 
-    def _checkpoint(self, state: State, chain: str) -> dict[str, Any]:
+    def _checkpoint(self, state: State, chain: str) -> Metadata:
         return {
             **self._identity,
             "changes": state.changes,
@@ -197,7 +205,7 @@ class DiskCopy:
     def _row(self, state: State, memory_id: str, *, known: bool) -> Row:
         """A row for the store; only what can change for a memory that is there already."""
         entry, life = state.entries[memory_id], state.life(memory_id)
-        metadata: dict[str, Any] = {"life": as_json(life), "available_ns": life["available_ns"]}
+        metadata: dict[str, str | int] = {"life": as_json(life), "available_ns": life["available_ns"]}
         if known:
             return Row(memory_id, entry.record.text, metadata, None)
         record = entry.record

@@ -19,19 +19,22 @@ from varve.errors import BadFileError, StorageError, UsageError, VarveError
 from varve.memory.embed.base import Embedder, checked_vectors
 from varve.memory.state.columns import Vector
 from varve.memory.state.records import MemoryRecord
-from varve.memory.state.tiers import data_of
+from varve.memory.state.tiers import Counters, Life, data_of
+from varve.types import Json
 
 SCHEMA = 1
 """Version of the file; one of a newer version is refused."""
 
 _KEY = b"varve-memory"
+_Read = dict[str, Any]
+"""A row of the file, or its header, as it is read; what does not fit raises on the way to a snapshot."""
 
 
 class Kept(NamedTuple):
     """One memory: its record, what has become of it (as :meth:`State.life` tells it), its vector."""
 
     record: MemoryRecord
-    life: Mapping[str, Any]
+    life: Life
     vector: Vector
 
 
@@ -40,8 +43,8 @@ class Image:
     """All of one named memory: its live memories, and the counters that go on."""
 
     name: str
-    config: Mapping[str, Any]
-    counters: Mapping[str, Any]
+    config: Mapping[str, Json]
+    counters: Counters
     rows: tuple[Kept, ...]
 
 
@@ -58,7 +61,7 @@ class Snapshot:
     last_available_at: datetime
     synthetic: bool
     images: Mapping[str, Image]
-    source: Mapping[str, Any] = field(default_factory=dict)
+    source: Mapping[str, Json] = field(default_factory=dict)
 
     @cached_property
     def id(self) -> str:
@@ -103,7 +106,7 @@ class Snapshot:
                 mend=f"run with the embedder that it was made with: --embedder {made}",
             )
 
-    def _header(self) -> dict[str, Any]:
+    def _header(self) -> dict[str, object]:
         return {
             "schema": SCHEMA,
             "embedder": self.embedder,
@@ -123,7 +126,7 @@ def take_snapshot(
     now: datetime,
     *,
     synthetic: bool,
-    source: Mapping[str, Any],
+    source: Mapping[str, Json],
 ) -> Snapshot:
     """All that the memories of one run know at ``now`` (UTC), from the image of each.
 
@@ -213,7 +216,7 @@ def read_snapshot(path: Path) -> Snapshot:
     return snapshot
 
 
-def _row(name: str, kept: Kept) -> dict[str, Any]:
+def _row(name: str, kept: Kept) -> dict[str, object]:
     record, life = kept.record, kept.life
     return {
         "memory": name,
@@ -240,7 +243,7 @@ def _row(name: str, kept: Kept) -> dict[str, Any]:
     }
 
 
-def _snapshot(rows: list[dict[str, Any]], told: Mapping[str, Any]) -> Snapshot:
+def _snapshot(rows: list[_Read], told: _Read) -> Snapshot:
     dimension = told["dimension"]
     vectors = np.array([row["vector"] for row in rows], np.float32).reshape(len(rows), dimension)
     vectors = checked_vectors(vectors, len(rows), dimension, "the snapshot")
@@ -260,7 +263,7 @@ def _snapshot(rows: list[dict[str, Any]], told: Mapping[str, Any]) -> Snapshot:
     )
 
 
-def _kept(row: Mapping[str, Any], vector: Vector) -> Kept:
+def _kept(row: _Read, vector: Vector) -> Kept:
     record = MemoryRecord(
         id=row["id"],
         ticker=row["ticker"],
@@ -274,7 +277,7 @@ def _kept(row: Mapping[str, Any], vector: Vector) -> Kept:
         metadata=json.loads(row["metadata"]),
         links=tuple(row["filed_links"]),
     )
-    life = {
+    life: Life = {
         "tier": row["tier"],
         "available_ns": row["readable_at_ns"],
         "promoted_ns": row["promoted_at_ns"],

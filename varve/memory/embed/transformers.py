@@ -12,13 +12,17 @@ import json
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from varve.errors import BadFileError, NoDataError, UsageError
 from varve.memory.embed.base import Embedder, Vectors
 from varve.memory.embed.vector_cache import CachedEmbedder
+from varve.types import JsonObject
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _FILES = (
@@ -65,7 +69,7 @@ class TransformerEmbedder:
         limits.append(self._json("sentence_bert_config.json", default={}).get("max_seq_length"))
         self.max_tokens = min((one for one in limits if isinstance(one, int) and one > 0), default=512)
         self.fingerprint = self._fingerprint()
-        self._loaded: tuple[Any, Any] | None = None
+        self._loaded: tuple[PreTrainedTokenizerBase, PreTrainedModel] | None = None
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Shape (len(texts), dimension), float32, each row of length 1.
@@ -98,13 +102,13 @@ class TransformerEmbedder:
         steps = np.rint(vectors / norms * _STEPS_PER_UNIT) + 0.0  # no negative zeros
         return np.asarray(steps / _STEPS_PER_UNIT, dtype=np.float32)
 
-    def _load(self) -> tuple[Any, Any]:
+    def _load(self) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
         """Tokenizer and model, from files alone, and never with code of the model's own."""
         import torch
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils import logging
 
-        given: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+        given: dict[str, bool] = {"local_files_only": True, "trust_remote_code": False}
         bar, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
         logging.disable_progress_bar()
         logging.set_verbosity_error()
@@ -139,7 +143,7 @@ class TransformerEmbedder:
             digest.update(f"{path.relative_to(self.folder).as_posix()}\n{content}\n".encode())
         return f"mean-1-{self.dimension}-{digest.hexdigest()[:32]}"
 
-    def _json(self, name: str, default: dict[str, Any] | None = None) -> dict[str, Any]:
+    def _json(self, name: str, default: JsonObject | None = None) -> JsonObject:
         path = self.folder / name
         if default is not None and not path.exists():
             return default
@@ -151,7 +155,7 @@ class TransformerEmbedder:
             raise self._bad(f"{name} is no table")
         return found
 
-    def _whole(self, key: str, config: dict[str, Any]) -> int:
+    def _whole(self, key: str, config: JsonObject) -> int:
         value = config.get(key)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise self._bad(f"config.json says {key} = {value!r}, expected a whole number of at least 1")

@@ -52,7 +52,7 @@ class VectorCache:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = vector_cache_path() if path is None else path
-        self._file = SqliteFile(self.path, _KIND)
+        self._file = SqliteFile(self.path, _KIND, make_folder=True)
 
     def get(self, fingerprint: str, keys: Sequence[bytes], dimension: int) -> dict[bytes, Vectors]:
         """The kept vectors of an embedder, by :func:`text_hash`; those that are not there are left out."""

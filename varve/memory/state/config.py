@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from varve.config import FrozenConfig, merged
+from varve.config import FrozenConfig, Settings, merged
 
 TIERS: tuple[str, ...] = ("short", "mid", "long", "reflection")
 LADDER: tuple[str, ...] = ("short", "mid", "long")
@@ -29,25 +29,22 @@ TierName = Literal["short", "mid", "long", "reflection"]
 
 
 class TierConfig(FrozenConfig):
-    """One tier's clock and thresholds.
-
-    Args:
-        tau_days: τ of recency = exp(−Δ/τ), in calendar days.
-        importance_factor: what is left of importance after one session without credit.
-        promote_at: importance from which a credited memory may rise; None where nothing rises.
-        demote_below: importance below which a debited memory may sink; None for no such condition.
-        importance_constant: a new memory's importance when ``importance`` is ``constant``.
-        importance_values: what a new memory's importance is drawn from when it is ``drawn``.
-        importance_weights: the probability of each value.
-    """
+    """One tier's clock and thresholds."""
 
     tau_days: float = Field(gt=0, allow_inf_nan=False)
+    """τ of recency = exp(−Δ ÷ τ), in calendar days."""
     importance_factor: float = Field(gt=0, le=1)
+    """What is left of importance after one session without credit."""
     promote_at: float | None = None
+    """Importance from which a credited memory may rise; none where nothing rises."""
     demote_below: float | None = None
+    """Importance below which a debited memory may sink; none for no such condition."""
     importance_constant: float = Field(ge=0, le=100)
+    """A new memory's importance where importance is constant."""
     importance_values: tuple[float, ...]
+    """What a new memory's importance is drawn from where importance is drawn."""
     importance_weights: tuple[float, ...]
+    """The probability of each of importance_values."""
 
     @model_validator(mode="after")
     def _weights_fit(self) -> Self:
@@ -70,74 +67,71 @@ class TierConfig(FrozenConfig):
 
 
 class MemorySettings(FrozenConfig):
-    """What an agent reads of any memory's settings; the base of each kind's own.
-
-    Args:
-        importance: how a new memory gets its importance; ``judged`` asks the language model.
-        max_text_chars: longest text that is taken.
-    """
+    """What an agent reads of any memory's settings; the base of each kind's own."""
 
     importance: Literal["drawn", "constant", "judged"] = "constant"
+    """How a new memory gets its importance; judged asks the language model."""
     max_text_chars: int = Field(default=100_000, ge=1)
+    """Longest text that is taken, in characters."""
 
 
 class MemoryConfig(MemorySettings):
     """Everything that a layered memory does by number.
 
     ``MemoryConfig.build(preset="finmem-code", short={"tau_days": 10})`` takes a preset and changes
-    one constant of it.
-
-    Args:
-        preset: ``varve``, ``finmem-code`` or ``finmem-paper``; what is not given comes from it.
-        similarity_weight: of the cosine in the score; likewise ``recency_weight`` and
-            ``importance_weight`` (of importance ÷ 100, cut at 1).
-        recall: ``scored``, or ``random``: as many of what could be recalled, by lot (an ablation).
-        recalled_tiers: tiers that recall looks into; memories of the others are kept, and never shown (an
-            ablation, down to none at all).
-        score_tie: scores are compared in steps of this size; equal steps are ties.
-        importance: how a new memory gets its importance: ``drawn``, ``constant``, or ``judged`` (by the
-            language model, where an agent has the memory).
-        credit_points: importance points for one credit.
-        credit_cumulative: multiply by the running sum of credits where that has the credit's sign, as
-            FinMem's released code does (there a debit can add points; here it never does).
-        importance_min: floor of importance after a credit, None for none; likewise ``importance_max``.
-        credits_to_promote: net credits since the memory entered its tier that a promotion needs.
-        credits_to_demote: net debits that a demotion needs.
-        purge_after_taus: purge when Δ is more than so many τ.
-        purge_importance_below: purge when importance has sunk below this; None for never.
-        purge_needs_debit: let ``purge_importance_below`` count only for memories with negative net
-            credits, so that decay alone removes nothing before ``purge_after_taus``.
-        flush_every_sessions: sessions between two writes to disk; each costs chromadb about 25 ms a tier,
-            and what lies between is in the run's journal.
-        max_text_chars: longest text that is taken.
+    one constant of it. With ``credit_cumulative``, FinMem's released code lets a debit add points; here it
+    never does. What lies between two flushes is in the run's journal. ``purge_needs_debit`` keeps decay
+    alone from removing anything before ``purge_after_taus``.
     """
 
     preset: Preset = "varve"
+    """What is not set comes from it."""
     similarity_weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    """Weight of the cosine in the score of a memory."""
     recency_weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    """Weight of recency in the score."""
     importance_weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    """Weight of importance ÷ 100, cut at 1, in the score."""
     score_tie: float = Field(default=1e-4, gt=0, allow_inf_nan=False)
+    """Scores are compared in steps of this size; equal steps are ties."""
     recall: Literal["scored", "random"] = "scored"
+    """scored, or random: as many of what could be recalled, by lot (an ablation)."""
     recalled_tiers: tuple[TierName, ...] = ("short", "mid", "long", "reflection")
-    importance: Literal["drawn", "constant", "judged"]  # of the preset
+    """Tiers that recall looks into; memories of the others are kept, never shown (an ablation)."""
+    importance: Literal["drawn", "constant", "judged"]
+    """How a new memory gets its importance; judged asks the language model."""
     credit_points: float = Field(allow_inf_nan=False, ge=0)
+    """Importance points for one credit."""
     credit_cumulative: bool = False
+    """Multiply by the running sum of credits where that has the credit's sign."""
     importance_min: float | None = None
+    """Floor of importance after a credit; none for no floor."""
     importance_max: float | None = None
+    """Ceiling of importance after a credit; none for no ceiling."""
     credits_to_promote: float = Field(gt=0)
+    """Net credits since the memory entered its tier that a promotion needs."""
     credits_to_demote: float = Field(gt=0)
+    """Net debits that a demotion needs."""
     purge_after_taus: float = Field(default=3.0, gt=0, allow_inf_nan=False)
+    """A memory is purged when Δ is more than so many τ."""
     purge_importance_below: float | None = None
+    """A memory is purged when importance has sunk below this; none for never."""
     purge_needs_debit: bool = False
+    """Let purge_importance_below count only for memories with negative net credits."""
     flush_every_sessions: int = Field(default=252, ge=1)
+    """Sessions between two writes to disk; each costs about 25 ms a tier."""
     short: TierConfig
+    """The tier of news."""
     mid: TierConfig
+    """The tier of quarterly reports."""
     long: TierConfig
+    """The tier of annual reports."""
     reflection: TierConfig
+    """The tier of the agent's own words."""
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_from_preset(cls, given: Any) -> Any:
+    def _fill_from_preset(cls, given: object) -> object:
         if not isinstance(given, Mapping):
             return given
         preset = given.get("preset", "varve")
@@ -154,7 +148,7 @@ class MemoryConfig(MemorySettings):
 
 # FinMem, released code: importance of new memories per layer, thresholds of 60 and 80 for rising and
 # sinking, factors of .92, .967 and .988 per session.
-_SHORT: dict[str, Any] = {
+_SHORT: Settings = {
     "tau_days": 14.0,
     "importance_factor": 0.92,
     "promote_at": 60.0,
@@ -162,7 +156,7 @@ _SHORT: dict[str, Any] = {
     "importance_values": (50.0, 70.0, 90.0),
     "importance_weights": (0.5, 0.45, 0.05),
 }
-_MID: dict[str, Any] = {
+_MID: Settings = {
     "tau_days": 90.0,
     "importance_factor": 0.967,
     "promote_at": 80.0,
@@ -170,7 +164,7 @@ _MID: dict[str, Any] = {
     "importance_values": (40.0, 60.0, 80.0),
     "importance_weights": (0.05, 0.8, 0.15),
 }
-_LONG: dict[str, Any] = {
+_LONG: Settings = {
     "tau_days": 365.0,
     "importance_factor": 0.988,
     "importance_constant": 80.0,
@@ -178,7 +172,7 @@ _LONG: dict[str, Any] = {
     "importance_weights": (0.05, 0.15, 0.8),
 }
 
-_VARVE: dict[str, Any] = {
+_VARVE: Settings = {
     "importance": "constant",
     "credit_points": 18.0,
     "importance_min": 0.0,
@@ -194,7 +188,7 @@ _VARVE: dict[str, Any] = {
 
 # The released code counts recency in sessions (its τ for news is 3), purges below a recency of .05,
 # which is Δ > ln 20 · τ, or below an importance of 5, and adds 5 points times the running counter.
-_CODE: dict[str, Any] = {
+_CODE: Settings = {
     "importance": "drawn",
     "credit_points": 5.0,
     "credit_cumulative": True,
@@ -209,7 +203,7 @@ _CODE: dict[str, Any] = {
     "reflection": {**_LONG, "tau_days": 365.0 / SESSIONS_PER_DAY},
 }
 
-_PAPER: dict[str, Any] = {
+_PAPER: Settings = {
     "importance": "drawn",
     "credit_points": 5.0,
     "credits_to_promote": 1.0,
@@ -222,5 +216,5 @@ _PAPER: dict[str, Any] = {
     "reflection": _LONG,
 }
 
-PRESETS: dict[str, dict[str, Any]] = {"varve": _VARVE, "finmem-code": _CODE, "finmem-paper": _PAPER}
+PRESETS: dict[str, Settings] = {"varve": _VARVE, "finmem-code": _CODE, "finmem-paper": _PAPER}
 """The settings of each preset, before anything that a user sets."""

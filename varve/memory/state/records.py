@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from varve.clock import to_ns
 from varve.errors import UsageError
+from varve.types import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class MemoryRecord:
     event_time: datetime
     available_at: datetime
     created_at: datetime
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Json] = field(default_factory=dict)
     links: tuple[str, ...] = ()
 
 
@@ -47,7 +48,7 @@ class NewMemory:
     event_time: datetime
     available_at: datetime
     kind: str
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Json] = field(default_factory=dict)
     importance: float | None = None
     links: tuple[str, ...] = ()
     scope: str | None = None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any
+from typing import TypedDict
 
 from varve.clock import iso, parse_iso, to_ns
 from varve.config import canonical_json
@@ -16,7 +16,7 @@ from varve.errors import IntegrityError
 from varve.memory.state.columns import DAY_NS, Columns, Vector
 from varve.memory.state.config import TIERS, MemoryConfig
 from varve.memory.state.records import LATEST_NS, MemoryRecord, text_key
-from varve.types import MemoryEvent
+from varve.types import EventData, JsonObject, MemoryEvent
 
 TOLD_WHOLE = ("added", "imported")
 """Kinds of events that bring a memory in, text and all; its vector comes beside them."""
@@ -41,6 +41,28 @@ class Entry:
     promoted_ns: int | None = None
     net_credits: float = 0.0
     tier_credits: float = 0.0
+
+
+class Life(TypedDict):
+    """What has become of a memory, as plain values; instants in nanoseconds since 1970-01-01 UTC."""
+
+    tier: str
+    available_ns: int
+    promoted_ns: int | None
+    base: float
+    base_ns: int
+    net_credits: float
+    tier_credits: float
+    links: Sequence[str]
+
+
+class Counters(TypedDict):
+    """What goes on counting beside the memories, as plain values."""
+
+    next_number: int
+    sessions: int
+    missed_credits: int
+    touched: list[str]
 
 
 def id_of(number: int) -> str:
@@ -124,10 +146,6 @@ class State:
         base = float(columns.base[entry.row])
         return base * math.exp(days * self._log_factors[entry.tier])
 
-    def available_ns(self, entry: Entry) -> int:
-        """When it could first be read, by any of the copies that were merged into it."""
-        return int(self.tiers[entry.tier].available[entry.row])
-
     def digest(self) -> str:
         """SHA-256 (hex) of everything but the vectors; equal states have equal digests."""
         rows = []
@@ -137,7 +155,7 @@ class State:
         counters = [self.next_number, self.sessions, self.missed_credits, self.changes, list(self.touched)]
         return hashlib.sha256(canonical_json([rows, counters]).encode()).hexdigest()
 
-    def life(self, memory_id: str) -> dict[str, Any]:
+    def life(self, memory_id: str) -> Life:
         """What has become of a memory, as plain values for the store."""
         entry = self.entries[memory_id]
         columns, row = self.tiers[entry.tier], entry.row
@@ -152,7 +170,7 @@ class State:
             "links": list(entry.links),
         }
 
-    def insert(self, record: MemoryRecord, life: Mapping[str, Any], vector: Vector) -> Entry:
+    def insert(self, record: MemoryRecord, life: Life, vector: Vector) -> Entry:
         """Put a memory with a known life back where it was (from the store)."""
         number = number_of(record.id)
         if number is None or record.id in self.entries:
@@ -180,14 +198,17 @@ class State:
             )
         record = record_of(event.memory_id, data, event.at)
         available = to_ns(record.available_at)
-        life = {
+        life: Life = {
             "tier": data["tier"],
             "available_ns": available,
             "promoted_ns": None,
             "base": data["importance"],
+            "base_ns": available,
+            "net_credits": 0.0,
+            "tier_credits": 0.0,
+            "links": record.links,
         }
-        zero = {"base_ns": available, "net_credits": 0.0, "tier_credits": 0.0, "links": record.links}
-        self.insert(record, {**life, **zero}, vector)
+        self.insert(record, life, vector)
         self.next_number += 1
 
     def _snapshot(self, event: MemoryEvent) -> None:
@@ -212,7 +233,7 @@ class State:
         record = record_of(event.memory_id, data, parse_iso(data["created_at"]))
         self.insert(record, data["life"], vector)
 
-    def counters(self) -> dict[str, Any]:
+    def counters(self) -> Counters:
         """What goes on counting beside the memories, as plain values for a snapshot."""
         return {
             "next_number": self.next_number,
@@ -297,7 +318,7 @@ class State:
                 expires = min(expires, base_at + int(min(days, 1e5) * DAY_NS))
         columns.expires[row] = min(expires, LATEST_NS)
 
-    def due(self, now_ns: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    def due(self, now_ns: int) -> Iterator[tuple[str, EventData]]:
         """What has to go at ``now_ns``, tier by tier: ids, and the data of a ``purged`` event."""
         for tier in TIERS:
             columns, settings = self.tiers[tier], self.config.tier(tier)
@@ -314,7 +335,7 @@ class State:
                 yield memory_id, data
 
 
-def record_of(memory_id: str, data: Mapping[str, Any], created_at: datetime) -> MemoryRecord:
+def record_of(memory_id: str, data: EventData, created_at: datetime) -> MemoryRecord:
     """The record that an ``added`` event tells of."""
     return MemoryRecord(
         id=memory_id,
@@ -331,7 +352,7 @@ def record_of(memory_id: str, data: Mapping[str, Any], created_at: datetime) -> 
     )
 
 
-def data_of(record: MemoryRecord) -> dict[str, Any]:
+def data_of(record: MemoryRecord) -> JsonObject:
     """The inverse of :func:`record_of`, as plain values."""
     return {
         "tier": record.tier,

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
 
 from varve.clock import to_ns
 from varve.config import canonical_json
 from varve.errors import UnknownNameError, UsageError
 from varve.memory.state.config import TIERS
 from varve.memory.state.records import EARLIEST_NS, LATEST_NS
+from varve.types import Json, JsonObject
 
 
-def check_instant(name: str, instant: Any) -> int:
+def check_instant(name: str, instant: object) -> int:
     """Nanoseconds since 1970-01-01 UTC of an aware datetime between 1970 and 2260.
 
     Raises:
@@ -35,7 +35,7 @@ def check_instant(name: str, instant: Any) -> int:
     return ns
 
 
-def check_text(name: str, text: Any, most: int) -> str:
+def check_text(name: str, text: object, most: int) -> str:
     """``text``, if it is text with something in it and of at most ``most`` characters.
 
     Raises:
@@ -72,7 +72,7 @@ def check_tiers(tiers: str | Iterable[str] | None) -> tuple[str, ...]:
     return tuple(tier for tier in TIERS if tier in given)
 
 
-def check_count(k: Any) -> int:
+def check_count(k: object) -> int:
     """``k``, if it is a whole number of at least 1.
 
     Raises:
@@ -83,7 +83,7 @@ def check_count(k: Any) -> int:
     return k
 
 
-def check_number(name: str, value: Any) -> float:
+def check_number(name: str, value: object) -> float:
     """``value`` as a finite float.
 
     Raises:
@@ -94,7 +94,7 @@ def check_number(name: str, value: Any) -> float:
     return float(value)
 
 
-def check_share(share: Any) -> float:
+def check_share(share: object) -> float:
     """``share`` as a float above 0 and up to 1.
 
     Raises:
@@ -106,7 +106,7 @@ def check_share(share: Any) -> float:
     return part
 
 
-def check_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def check_metadata(metadata: Mapping[str, Json]) -> JsonObject:
     """A copy of ``metadata``, if it can be written as JSON.
 
     Raises:
@@ -124,11 +124,11 @@ def check_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return copy
 
 
-Where = tuple[tuple[str, Any], ...]
+Where = tuple[tuple[str, Json], ...]
 """A metadata filter, checked: keys and the plain values that they must have."""
 
 
-def check_where(where: Mapping[str, Any] | None) -> Where:
+def check_where(where: Mapping[str, Json] | None) -> Where:
     """A metadata filter as pairs in the order of their keys; empty for None.
 
     Raises:
@@ -156,7 +156,7 @@ def check_where(where: Mapping[str, Any] | None) -> Where:
     return tuple(sorted(where.items()))
 
 
-def passes(metadata: Mapping[str, Any], where: Where) -> bool:
+def passes(metadata: Mapping[str, Json], where: Where) -> bool:
     """Whether ``metadata`` has every key of ``where`` with an equal value; true and 1 are not equal."""
     for key, value in where:
         if key not in metadata or metadata[key] != value:

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
+from varve.backtests.config import TABLES
 from varve.backtests.record.folder import RunFolder
-from varve.backtests.record.trial_lines import Trial, trial_of_run
-from varve.backtests.record.trials import registry_beside
+from varve.backtests.record.trial_registry.lines import Trial, trial_of_run
+from varve.backtests.record.trial_registry.registry import registry_beside
 from varve.backtests.results.tables import recorded_trading
 from varve.backtests.results.track import Track, track_of_records, track_of_rows
 from varve.backtests.results.trial_count import TrialCount, count_trials
@@ -79,7 +80,11 @@ def read_entrant(folder: RunFolder) -> Entrant:
             for row in steps
             if row.decision.action is not None
         },
-        settings={**recorded.config.as_json(), **flat(recorded.agent_settings)},
+        settings={
+            **recorded.config.as_json(),
+            **flat(recorded.agent_settings),
+            **{name: recorded.config.chosen(name) for name in TABLES},
+        },
         sessions_per_year=get_calendar(prepared.data.instrument.calendar).sessions_per_year,
         synthetic=recorded.synthetic,
         currency=prepared.data.instrument.currency,

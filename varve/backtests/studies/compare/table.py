@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from varve.backtests.report.metric_rows import ABSENT
+from varve.backtests.results.metric import Metric, in_words, registered_metrics
 
 if TYPE_CHECKING:
     from varve.backtests.studies.compare.comparison import Column, Comparison, Difference
@@ -46,6 +47,7 @@ def _rows(columns: Sequence[Column]) -> list[tuple[str, Cell]]:
         ("total return", lambda c: _percent(c.metrics.total_return)),
         ("  resampled", lambda c: _percents(c.resampled and c.resampled.total_return)),
         ("turnover a year", lambda c: f"{c.metrics.turnover:.1f}×"),
+        *_extra_rows(),
         ("FinAgent's ARR", lambda c: _percent(c.finagent.annual_return)),
         ("FinAgent's Sharpe", lambda c: _ratio(c.finagent.sharpe)),
         ("FinAgent's MDD", lambda c: _percent(0.0 - c.finagent.max_drawdown)),
@@ -67,6 +69,15 @@ def _rows(columns: Sequence[Column]) -> list[tuple[str, Cell]]:
         ("  settings tried", _tried),
         ("min. track record", _record),
     ]
+
+
+def _extra_rows() -> list[tuple[str, Cell]]:
+    """A row for each metric of another package."""
+
+    def row(name: str, metric: Metric) -> tuple[str, Cell]:
+        return metric.label, lambda c: in_words(c.metrics.extra.get(name), metric.unit)
+
+    return [row(name, metric) for name, metric in registered_metrics().items()]
 
 
 def _percent(value: float | None) -> str:

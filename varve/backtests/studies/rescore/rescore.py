@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -196,12 +196,17 @@ def _action(row: StepRow) -> Action | None:
 
 
 def _realistic(prepared: Prepared) -> Prepared:
-    config = prepared.config.model_copy(update={"costs": "retail", "sizer": "all_in", "fill": "auto"})
-    return replace(prepared, config=config)
+    """All of the account, at retail costs: as the run's settings have them where those are its costs."""
+    costs = prepared.config.cost_settings if prepared.config.costs == "retail" else {}
+    return _under(prepared, costs="retail", sizer="all_in", fill="auto", settings={"costs": costs})
 
 
 def _without_costs(prepared: Prepared) -> Prepared:
-    return replace(prepared, config=prepared.config.model_copy(update={"costs": "zero"}))
+    return _under(prepared, costs="zero", settings={})
+
+
+def _under(prepared: Prepared, **changes: Any) -> Prepared:
+    return replace(prepared, config=prepared.config.model_copy(update=changes))
 
 
 def _traded(prepared: Prepared, actions: Sequence[Action | None]) -> Track:

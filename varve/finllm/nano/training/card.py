@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+Measured = dict[str, Any]
+"""What became of a training: sizes, seconds, and shares by split of the held-out rows."""
 CARD = "MODEL_CARD.md"
 
 _TEXT = """# nano
@@ -62,7 +64,7 @@ _COLUMNS = {
 }
 
 
-def write_card(folder: Path, found: dict[str, Any]) -> None:
+def write_card(folder: Path, found: Measured) -> None:
     """Write ``MODEL_CARD.md`` from what :func:`varve.finllm.nano.training.pipeline.build` measured."""
     import json
 

@@ -5,20 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING
 
-from varve.finllm.nano import MAX_NEW_TOKENS
 from varve.finllm.nano.answers import LETTER
 from varve.finllm.nano.examples import QUESTIONS, Example, draw_example
 from varve.finllm.nano.prompt_view import SENTIMENTS
+from varve.finllm.nano.shipped import MAX_NEW_TOKENS
 from varve.finllm.nano.stage_view import IMPORTANCES, STAGES
-from varve.finllm.nano.tokenizer import END, prompt_of
+from varve.finllm.nano.tokenizer import END, number_of, prompt_of
 from varve.finllm.nano.training.heldout import HeldOut
+from varve.types import Arguments, Json, JsonObject
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import Qwen3ForCausalLM
 
 Generate = Callable[[Sequence[str]], list[str]]
 
 
-def read_call(text: str) -> tuple[str, dict[str, Any]] | None:
+def read_call(text: str) -> tuple[str, JsonObject] | None:
     """The one tool call of a reply, as an engine reads it; None where there is none."""
     body = text.strip()
     if not body.startswith("<tool_call>") or not body.endswith("</tool_call>"):
@@ -30,7 +35,7 @@ def read_call(text: str) -> tuple[str, dict[str, Any]] | None:
         return None
 
 
-def fits(name: str, arguments: dict[str, Any], row: HeldOut) -> bool:
+def fits(name: str, arguments: Arguments, row: HeldOut) -> bool:
     """Whether a call is one that the agent would take: tool bound, all fields there and of their kind."""
     if name not in row.tools:
         return False
@@ -58,7 +63,7 @@ def fits(name: str, arguments: dict[str, Any], row: HeldOut) -> bool:
     return isinstance(arguments["cited_memories"], list) and bool(arguments["rationale"])
 
 
-def _fills(name: str, arguments: dict[str, Any], row: HeldOut) -> bool:
+def _fills(name: str, arguments: Arguments, row: HeldOut) -> bool:
     """Whether a form is filled: its fields, none empty, words of a choice, labels that are shown."""
     if name == "rate_importance":
         return set(arguments) == {"importance"} and arguments["importance"] in IMPORTANCES
@@ -71,7 +76,7 @@ def _fills(name: str, arguments: dict[str, Any], row: HeldOut) -> bool:
     return set(texts) == wanted and all(isinstance(text, str) and text for text in texts.values())
 
 
-def _is_item(item: Any, row: HeldOut) -> bool:
+def _is_item(item: Json, row: HeldOut) -> bool:
     return (
         isinstance(item, dict)
         and set(item) == {"item", "horizon", "sentiment", "summary"}
@@ -115,7 +120,8 @@ def measure(rows: Sequence[HeldOut], replies: Sequence[str]) -> dict[str, float 
         elif row.target.name in STAGES:
             decided += 1
             count["action"] += arguments == dict(row.target.arguments)
-        for label in arguments.get("cited_memories", ()):
+        cited = arguments.get("cited_memories")
+        for label in cited if isinstance(cited, list) else ():
             cites += 1
             count["cited"] += f"\n{label} " in row.prompt
     total, holds = len(rows), any(row.target.name not in STAGES for row in rows)
@@ -158,7 +164,7 @@ def bag_of_words(rows: Sequence[HeldOut], *, trained_on: int = 8000, seed: int =
     return float(round(right / len(decided), 4))
 
 
-def plain_generate(model: Any, tokenizer: Any, *, batch: int = 25) -> Generate:
+def plain_generate(model: Qwen3ForCausalLM, tokenizer: Tokenizer, *, batch: int = 25) -> Generate:
     """Greedy, unconstrained, left-padded batches of like length."""
 
     def generate(prompts: Sequence[str]) -> list[str]:
@@ -166,7 +172,7 @@ def plain_generate(model: Any, tokenizer: Any, *, batch: int = 25) -> Generate:
 
         encoded = [tokenizer.encode(prompt).ids for prompt in prompts]
         order = sorted(range(len(prompts)), key=lambda place: len(encoded[place]))
-        end = tokenizer.token_to_id(END)
+        end = number_of(tokenizer, END)
         replies = [""] * len(prompts)
         for start in range(0, len(order), batch):
             places = order[start : start + batch]

@@ -7,17 +7,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING
 
 from varve.clock import stopwatch
 from varve.errors import SettingError
 from varve.finllm.nano.examples import draw_example
 from varve.finllm.nano.tokenizer import VOCABULARY, prompt_of, save_tokenizer, train_tokenizer
 from varve.finllm.nano.training import rows as shape
-from varve.finllm.nano.training.card import write_card
+from varve.finllm.nano.training.card import Measured, write_card
 from varve.finllm.nano.training.evaluate import bag_of_words, measure, plain_generate
 from varve.finllm.nano.training.heldout import HeldOut, read_heldout
 from varve.finllm.nano.training.trainer import Plan, Trainer
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 EVALUATION = "evaluation.json"
 Say = Callable[[str], None]
@@ -52,7 +55,7 @@ QUICK = Recipe(
 )
 
 
-def build(folder: Path, recipe: Recipe, *, seed: int = 0, say: Say = print) -> dict[str, Any]:
+def build(folder: Path, recipe: Recipe, *, seed: int = 0, say: Say = print) -> Measured:
     """Train nano from nothing into ``folder``; its evaluation.
 
     A training that was interrupted goes on where its last checkpoint stands.
@@ -138,8 +141,8 @@ def finish(folder: Path, shape: dict[str, int], plan: Plan) -> None:
 
 
 def evaluate(
-    folder: Path, tokenizer: Any, *, rows: int | None = None, bag_examples: int = 8000
-) -> dict[str, Any]:
+    folder: Path, tokenizer: Tokenizer, *, rows: int | None = None, bag_examples: int = 8000
+) -> Measured:
     """Shares on the committed held-out rows, unconstrained and greedy, in single precision."""
     import torch
     from transformers import Qwen3ForCausalLM

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from varve.finllm.nano.examples import Example, draw_example
 from varve.finllm.nano.tokenizer import END, PAD, number_of, prompt_of
@@ -12,6 +12,7 @@ from varve.finllm.nano.tokenizer import END, PAD, number_of, prompt_of
 if TYPE_CHECKING:
     import torch
     from tokenizers import Tokenizer
+    from transformers import Qwen3ForCausalLM
 
 FULL = {
     "hidden_size": 192, "num_hidden_layers": 6, "num_attention_heads": 6, "num_key_value_heads": 2,
@@ -26,7 +27,7 @@ IGNORED = -100
 MAX_GAP = 90
 
 
-def make_model(shape: dict[str, int], tokenizer: Tokenizer) -> Any:
+def make_model(shape: dict[str, int], tokenizer: Tokenizer) -> Qwen3ForCausalLM:
     """A fresh decoder of the Qwen3 architecture with tied embeddings; draws from torch's global seed."""
     from transformers import Qwen3Config, Qwen3ForCausalLM
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from varve.finllm.nano.tokenizer import PAD, number_of
-from varve.finllm.nano.training.rows import IGNORED, batches, draw_rows, make_model, tensors
+from varve.finllm.nano.training.rows import IGNORED, Row, batches, draw_rows, make_model, tensors
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -74,7 +74,7 @@ class Trainer:
         matrices = [p for n, p in self.model.named_parameters() if p.ndim == 2 and "embed" not in n]
         taken = {id(p) for p in matrices}
         others = [p for p in self.model.parameters() if id(p) not in taken]
-        self.optimizers: list[Any] = [
+        self.optimizers: list[torch.optim.Optimizer] = [
             torch.optim.Muon(
                 matrices, lr=plan.matrix_rate, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"
             ),
@@ -101,7 +101,7 @@ class Trainer:
                 save()
         save()
 
-    def _chunk(self) -> list[tuple[list[Any], Random]]:
+    def _chunk(self) -> list[tuple[list[Row], Random]]:
         seed = self.plan.seed * 1_000_003 + self.chunk
         rows = draw_rows(seed, CHUNK, self.tokenizer, self.plan.ease(self.step), self.plan.wide(self.step))
         rows = [row for row in rows if len(row.ids) <= TRAINED_LENGTH]
@@ -111,7 +111,7 @@ class Trainer:
         whole = len(found) // self.plan.workers * self.plan.workers
         return [(batch, rng) for batch in found[self.rank : whole : self.plan.workers]]
 
-    def _one(self, batch: list[Any], rng: Random) -> float:
+    def _one(self, batch: list[Row], rng: Random) -> float:
         import torch
 
         pad, newline = number_of(self.tokenizer, PAD), self.tokenizer.encode("\n").ids[0]

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from varve.backtests.record.folder import RunFolder, write_atomically
-from varve.backtests.record.hash_chain import ChainedFile, Line, chained
 from varve.backtests.record.run_record import RunRecord, TrialEntry
-from varve.backtests.record.trial_lines import (
+from varve.backtests.record.trial_registry.hash_chain import ChainedFile, Line, chained
+from varve.backtests.record.trial_registry.lines import (
     MEND,
     AgentSharpe,
     HeaderLine,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -10,6 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+
+from filelock import FileLock
 
 from varve.config import canonical_json
 from varve.errors import IntegrityError, StorageError
@@ -48,21 +49,19 @@ class ChainedFile:
         Raises:
             StorageError: if the lock cannot be had.
         """
-        lock = self.path.with_suffix(".lock")
+        lock = FileLock(self.path.with_suffix(".lock"))
         try:
             if to_write:
-                lock.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
         except OSError as error:
             if to_write:
                 raise self._unwritable(error) from error
-            yield
-            return
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:
-            os.close(handle)
+            if lock.is_locked:
+                lock.release()
 
     def read(self) -> list[Line]:
         """All lines, without their hashes; none where there is no file. To be called under :meth:`locked`.

@@ -10,9 +10,10 @@ from typing import Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from varve.backtests.config import trading_tables
 from varve.backtests.record.entry import Entry, Many, Number, first_fault
-from varve.backtests.record.hash_chain import Line
 from varve.backtests.record.run_record import RunRecord
+from varve.backtests.record.trial_registry.hash_chain import Line
 from varve.config import canonical_json
 from varve.errors import BadFileError
 from varve.types import Json, JsonObject
@@ -172,6 +173,8 @@ def trial_of_settings(
         at: when, ISO, UTC.
     """
     tried = {name: value for name, value in config.items() if name not in _APART}
+    given = config["settings"]
+    tables = trading_tables(given) if isinstance(given, Mapping) else {}
     return Trial(
         origin="run",
         agent=str(config["agent"]),
@@ -179,7 +182,7 @@ def trial_of_settings(
         world=f"{config['world']}/{config['world_seed']}" if synthetic else None,
         start=start,
         end=end,
-        settings=settings_hash({**tried, "settings": agent_settings}),
+        settings=settings_hash({**tried, "settings": {**agent_settings, **tables}}),
         seed=_seed(config),
         run_id=run_id,
         at=at,
