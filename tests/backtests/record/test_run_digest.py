@@ -177,6 +177,18 @@ def test_a_report_never_lifts_an_old_run_to_a_newer_version(copy):
     assert replay_run(copy).digest == digest
 
 
+def test_an_old_run_whose_tables_are_lost_keeps_its_digest_and_no_longer_verifies(copy):
+    (copy.path / "equity.csv").write_text("session,equity\n")
+    digest = as_old(copy)
+    (copy.path / "equity.csv").unlink()
+    derive(copy)
+    # Built again, it is not what was hashed.
+    assert (copy.path / "equity.csv").read_text() != "session,equity\n"
+    assert copy.read().run_digest == digest
+    with pytest.raises(IntegrityError, match=r"every step is equal.*equity\.csv"):
+        replay_run(copy)
+
+
 def test_a_card_stays_tied_to_an_old_run(copy):
     digest = as_old(copy)
     checks = audit_run(copy, seeds=0)
