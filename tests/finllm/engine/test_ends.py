@@ -2,6 +2,7 @@
 
 import threading
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
@@ -85,7 +86,7 @@ def heard(engine, callers=3):
     return [*told, late.value]
 
 
-ROW = {"session": "2023-01-03", "decision_at": "2023-01-03T21:00:00Z"}
+ROW = SimpleNamespace(session="2023-01-03", decision_at="2023-01-03T21:00:00Z")
 OWN_SIGNATURES = [
     UnknownNameError("tool", "recal", ["recall", "look_up"]),
     UnfitError(FailureReason.EMPTY_REPLY, "nothing came"),
