@@ -1,4 +1,4 @@
-"""The agent of docs/write-an-agent.md is what the page says: short, conforming, and passing the audit."""
+"""The agent of the guide is what the page says: short, conforming, and passing the audit."""
 
 import re
 from datetime import date
@@ -14,7 +14,7 @@ from varve.backtests.runner import run_backtest
 from varve.backtests.simulate.prepare import find_trader
 
 ROOT = Path(__file__).parent.parent.parent
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs/write-an-agent.md").read_text(), re.DOTALL)
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs/agents/write-an-agent.md").read_text(), re.DOTALL)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from varve.errors import SettingError, UnknownNameError
 from varve.market import Observation
 from varve.types import Action, Decision, Failure, FailureReason, Intent, Order, Portfolio
 
-TABLE = Path(__file__).parents[2] / "docs" / "sizing.md"
+TABLE = Path(__file__).parents[2] / "docs" / "runs" / "sizing.md"
 
 
 def cells():

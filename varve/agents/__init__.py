@@ -1,6 +1,6 @@
 """Agents with a language model: FinMem and FinAgent, the kit they are built on, and the conformance check.
 
-All is loaded when used; ``docs/write-an-agent.md`` builds an agent of one's own on the kit.
+All is loaded when used; ``docs/agents/write-an-agent.md`` builds an agent of one's own on the kit.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""FinAgent: market intelligence, two reflections and tools (arXiv 2402.18485); see ``docs/finagent.md``."""
+"""FinAgent: intelligence, two reflections and tools (arXiv 2402.18485); see ``docs/agents/finagent.md``."""
 
 from __future__ import annotations
 

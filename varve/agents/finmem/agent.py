@@ -1,4 +1,4 @@
-"""FinMem: profile, layered memory and decision (arXiv 2311.13743); see ``docs/finmem.md``."""
+"""FinMem: profile, layered memory and decision (arXiv 2311.13743); see ``docs/agents/finmem.md``."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""nano: the small language model that comes with the package; see ``docs/nano.md``."""
+"""nano: the small language model that comes with the package; see ``docs/models/nano.md``."""

@@ -45,7 +45,7 @@ never trained on. `wording`: every line from a pattern never trained on. `long`:
 longest of training. `stages`: FinAgent's stages, *action* being the share of forms right in every field.
 `letters`: the action chosen by its letter, no count written; as it learned nothing beyond HOLD there,
 `--decide score` weighs behind its written count instead. The 8-gram overlap of each with the training data
-is in `heldout.json`; how the weights were made is in `docs/nano.md`.
+is in `heldout.json`; how the weights were made is in `docs/models/nano.md`.
 
 ## Where it fails
 Wording that it has not met: real headlines are wider than any list of patterns, so expect worse than the row
