@@ -42,6 +42,7 @@ def p_values(names, world):
     return holm([one_sided_p(of_one) for of_one in zip(*edges, strict=True)])
 
 
+@pytest.mark.timeout(600)
 def test_nobody_has_an_edge_on_noise_and_a_planted_one_is_found():
     names = [*registry.names("agents"), *registry.names("strategies")]
     on_noise = p_values([*names, "listener"], "noise")
