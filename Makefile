@@ -16,7 +16,7 @@ demo: $(STAMP)  ## set up, then run the main job on the synthetic sample world
 	$(BIN)/backtest run --agent finmem --ticker TSLA
 
 test: $(STAMP) lint types  ## set up, then lint, types and tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 slow: $(STAMP)  ## the long trials
 	$(BIN)/python -m pytest -n 2 -m slow
