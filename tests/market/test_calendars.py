@@ -101,3 +101,26 @@ def test_no_session_and_no_calendar_are_clear_errors(new_york: TradingCalendar) 
 
 def test_start_after_end_has_no_sessions(new_york: TradingCalendar) -> None:
     assert new_york.sessions(date(2024, 2, 1), date(2024, 1, 1)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "last", "bars", "per_year"),
+    [
+        ("XNYS", date(2023, 1, 3), date(2023, 12, 29), 249, 252.0),
+        ("24/7", date(2023, 1, 1), date(2023, 12, 31), 364, 365.0),
+        # Every second session, and one return a week on a venue that never closes.
+        ("XNYS", date(2023, 1, 3), date(2023, 1, 9), 2, 126.0),
+        ("24/7", date(2023, 1, 1), date(2023, 1, 29), 4, 365 / 7),
+        # A weekend at either end counts no session.
+        ("XNYS", date(2023, 1, 7), date(2023, 1, 14), 5, 252.0),
+    ],
+)
+def test_a_year_has_as_many_bars_as_time_passed(
+    name: str, first: date, last: date, bars: int, per_year: float
+) -> None:
+    assert get_calendar(name).bars_per_year(first, last, bars) == pytest.approx(per_year, rel=1e-12)
+
+
+def test_bars_that_span_no_time_are_refused() -> None:
+    with pytest.raises(SettingError, match="span no time"):
+        get_calendar("XNYS").bars_per_year(date(2023, 1, 3), date(2023, 1, 3), 1)
