@@ -30,7 +30,7 @@ def test_orders_of_one_step_add_up_and_opposite_ones_cancel():
     ex = exchange(market([10] * 4, [10] * 4))
     assert [f.quantity for f in ex.step((Order("X", 5), Order("X", 7))).fills] == [12.0]
     result = ex.step((Order("X", 5), Order("X", -5)))
-    assert (result.fills, result.rejected) == ((), ())
+    assert (result.fills, result.unfilled) == ((), ())
 
 
 def test_a_waiting_order_is_replaced_by_a_newer_one_and_cancelled_by_zero():
@@ -65,16 +65,16 @@ def test_an_order_of_which_nothing_fills_says_why_and_is_gone(quantity, costs, r
     ex = exchange(market([10] * 3, [10] * 3, volume=1_000), costs=costs)
     result = ex.step((Order("X", quantity),))
     assert result.fills == ()
-    assert result.rejected == (("X", ex.session, quantity, reason),)
+    assert result.unfilled == (("X", ex.session, quantity, reason),)
     result = ex.step()
-    assert (result.fills, result.rejected) == ((), ())
+    assert (result.fills, result.unfilled) == ((), ())
 
 
 def test_a_sale_that_brings_less_than_its_commission_makes_no_debt():
     data = market([10, 10, 1, 1], [10, 10, 1, 1])
     ex = exchange(data, costs=CostModel(commission_minimum=5), cash=15.0)
     ex.step((Order("X", 1),))
-    assert ex.step((Order("X", -1),)).rejected[0].reason == "cash_clipped"
+    assert ex.step((Order("X", -1),)).unfilled[0].reason == "cash_clipped"
     assert (ex.ledger.cash, ex.portfolio.position("X")) == (0.0, 1.0)
 
 

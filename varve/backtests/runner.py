@@ -157,6 +157,7 @@ def begun_record(prepared: Prepared, folder: RunFolder, clock: Clock, *, bundle:
     entries: JsonObject = {
         "schema_version": RUN_SCHEMA_VERSION,
         "digest_version": LATEST,
+        "rules": prepared.rules,
         "run_id": folder.run_id,
         "status": "running",
         "reason": None,

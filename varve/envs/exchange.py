@@ -12,7 +12,8 @@ A fill that is less than ordered, or no order's doing, says why in ``Fill.clippe
 - ``cash_in_lieu``: a split's fraction of a lot, paid out in cash;
 - ``ruined``: equity was gone at the close, and the position was closed there.
 
-An order of which nothing can be filled is a :class:`Rejected` with the same words, or ``below_one_lot``.
+What is not filled of an order is an :class:`Unfilled` with the same words, or ``below_one_lot``. The
+exchange forgets it; :class:`~varve.envs.desk.Desk` orders again what was only capped.
 """
 
 from __future__ import annotations
@@ -29,15 +30,18 @@ from varve.envs.tracks import Track, common_calendar, common_fill_rule, make_tra
 from varve.errors import SettingError, UsageError
 from varve.market.calendars import get_calendar
 from varve.market.market_data import MarketData
-from varve.types import Fill, FillRule, Order, Portfolio
+from varve.types import CorporateEvent, Fill, FillRule, Order, Portfolio
 
 CASH_CLIPPED, CAPPED = "cash_clipped", "participation_capped"
 NO_SHORT, BELOW_ONE_LOT = "short_not_allowed", "below_one_lot"
 IN_LIEU, RUINED = "cash_in_lieu", "ruined"
 
 
-class Rejected(NamedTuple):
-    """An order of which nothing was filled on its bar, and why; it is gone."""
+class Unfilled(NamedTuple):
+    """An order, or a part of one, that was not filled on its bar, and why; the exchange forgets it.
+
+    ``quantity`` is signed, in shares of the bar's close: a split of that bar is in it.
+    """
 
     symbol: str
     session: date
@@ -49,7 +53,8 @@ class StepResult(NamedTuple):
     """What one step brought. ``equity`` in currency at the bar's close, ``reward`` its relative change.
 
     ``terminated``: equity is gone. ``truncated``: no bar is left. ``dividends``: received less paid on
-    this bar, in currency.
+    this bar, in currency. ``unfilled``: what was not filled of this bar's orders, one entry a reason.
+    ``events``: splits and dividends that took effect on it, in order.
     """
 
     session: date
@@ -59,7 +64,8 @@ class StepResult(NamedTuple):
     terminated: bool
     truncated: bool
     dividends: float = 0.0
-    rejected: tuple[Rejected, ...] = ()
+    unfilled: tuple[Unfilled, ...] = ()
+    events: tuple[CorporateEvent, ...] = ()
 
 
 class Exchange:
@@ -130,7 +136,7 @@ class Exchange:
         self.dividends_by_session: dict[date, float] = {}
         self._equities = [self.initial_cash]
         self._pending: dict[str, float] = {}
-        self._rejected: list[Rejected] = []
+        self._unfilled: list[Unfilled] = []
         self._ruined = False
 
     @property
@@ -199,8 +205,10 @@ class Exchange:
             self._fill_pending(self._index, fills)
         self._index = i = self._index + 1
         dividends = 0.0
+        events: tuple[CorporateEvent, ...] = ()
         for symbol, track in self._tracks.items():
             if i in track.events:
+                events += tuple(track.events[i])
                 dividends += self._corporate_events(symbol, track, i, fills)
         if pending and not same_close:
             self._fill_pending(i, fills)
@@ -209,10 +217,10 @@ class Exchange:
             equity += positions[symbol] * track.close[i]
         self.equity = equity
         self._equities.append(equity)
-        rejected: tuple[Rejected, ...] = ()
-        if self._rejected:
-            rejected = tuple(self._rejected)
-            self._rejected.clear()
+        unfilled: tuple[Unfilled, ...] = ()
+        if self._unfilled:
+            unfilled = tuple(self._unfilled)
+            self._unfilled = []
         if equity <= 0.0:
             self._close_out(i, fills)
         if fills:
@@ -226,7 +234,8 @@ class Exchange:
             ruined,
             i >= self._last and not ruined,
             dividends,
-            rejected,
+            unfilled,
+            events,
         )
 
     def _take(self, orders: Sequence[Order]) -> None:
@@ -256,28 +265,38 @@ class Exchange:
                     fills.append(fill)
 
     def _fill(self, symbol: str, track: Track, i: int, wanted: float) -> Fill | None:
-        """The fill of ``wanted`` (signed) on bar ``i``; None, and a rejection, if nothing can be had."""
+        """The fill of ``wanted`` (signed) on bar ``i``, None if there is none; notes what is not filled."""
         lot, adv = track.instrument.lot_size, track.adv[i]
-        lots = to_lots(wanted, lot)
+        asked = lots = to_lots(wanted, lot)
         held = to_lots(self.ledger.positions[symbol], lot)
-        reason = None if lots else BELOW_ONE_LOT
+        cuts: list[tuple[int, str]] = []
         if not self.shorting and lots < 0 and held + lots < 0:
-            lots, reason = -held, NO_SHORT
+            cuts.append((held + lots, NO_SHORT))
+            lots = -held
         cap = self.costs.participation_cap
         if cap is not None and adv is not None and abs(lots) > (most := to_lots(cap * adv, lot)):
-            lots, reason = (most if lots > 0 else -most), CAPPED
+            capped = most if lots > 0 else -most
+            cuts.append((lots - capped, CAPPED))
+            lots = capped
         quantity, price, commission = self._terms(track, i, lots)
         # Without shorts, an account that is left with cash can afford what it did.
         if lots and (self.shorting or self.ledger.cash < quantity * price + commission):
             affordable = self._affordable(symbol, i, lots, held)
             if affordable != lots:
-                lots, reason = affordable, CASH_CLIPPED
+                cuts.append((lots - affordable, CASH_CLIPPED))
+                lots = affordable
                 quantity, price, commission = self._terms(track, i, lots)
+        session = self._sessions[i]
+        if not asked:
+            self._unfilled.append(Unfilled(symbol, session, wanted, BELOW_ONE_LOT))
+        for cut, reason in cuts:
+            self._unfilled.append(Unfilled(symbol, session, from_lots(cut, lot), reason))
         if not lots:
-            self._rejected.append(Rejected(symbol, self._sessions[i], wanted, reason or BELOW_ONE_LOT))
             return None
-        at, reference = track.filled_at[i], track.reference[i]
-        return Fill(symbol, self._sessions[i], at, quantity, reference, price, commission, reason)
+        clipped = cuts[-1][1] if cuts else None
+        return Fill(
+            symbol, session, track.filled_at[i], quantity, track.reference[i], price, commission, clipped
+        )
 
     def _terms(self, track: Track, i: int, lots: int) -> tuple[float, float, float]:
         """Signed quantity, price per share and commission of a fill of ``lots`` on bar ``i``."""
@@ -336,6 +355,11 @@ class Exchange:
                 continue
             if symbol in self._pending:
                 self._pending[symbol] = whole_lots(self._pending[symbol] * event.value, lot)
+            # What the close before this bar left unfilled (same_close) is in shares of before the split.
+            self._unfilled = [
+                u._replace(quantity=whole_lots(u.quantity * event.value, lot)) if u.symbol == symbol else u
+                for u in self._unfilled
+            ]
             remainder = self.ledger.split(symbol, event.value)
             if remainder:
                 price, at = track.reference[i], track.filled_at[i]

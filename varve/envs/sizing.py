@@ -16,7 +16,14 @@ from varve.types import Action, Decision, Order
 
 
 class Sizer(Protocol):
-    """Turns decisions into orders."""
+    """Turns decisions into orders.
+
+    A sizer may say three things more. ``work_off`` (True where it says nothing): what a participation cap
+    left of an order is ordered again while the decision stands. ``fixed_unit`` (False where it says
+    nothing): an action trades so many lots whatever the account holds, and the baselines then do too.
+    ``wish(action, observation)``: the signed quantity before it is cut to lots, to tell a wish of less
+    than a lot from none.
+    """
 
     @property
     def allows_short(self) -> bool:
@@ -28,13 +35,20 @@ class Sizer(Protocol):
         ...
 
 
-class _OneInstrument(FrozenConfig, ABC):
+class _Sized(FrozenConfig):
+    """What all sizers of the package have."""
+
+    name: ClassVar[str]
+    fixed_unit: ClassVar[bool] = False
+    work_off: bool = True
+    """Order again what a participation cap left of an order, until another BUY, SELL or FLAT."""
+
+
+class _OneInstrument(_Sized, ABC):
     """Shared by sizers that aim at a position.
 
     One order at most; none for failures, unknown prices or nothing to do.
     """
-
-    name: ClassVar[str]
 
     @property
     def allows_short(self) -> bool:
@@ -44,16 +58,22 @@ class _OneInstrument(FrozenConfig, ABC):
     def orders(self, decision: Decision, observation: Observation) -> tuple[Order, ...]:
         """The order of a decision on the observation's instrument."""
         symbol = observation.instrument.symbol
-        close = observation.view.last_close(symbol)
         actions = [intent.action for intent in decision.orders if intent.instrument.symbol == symbol]
-        if decision.failure or close is None or not actions:
+        if decision.failure or not actions:
             return ()
-        position = observation.position
-        target = self._target(actions[0], position, observation.portfolio.equity / close)
-        if target == position:
-            return ()
-        quantity = whole_lots(target - position, observation.instrument.lot_size)
+        quantity = whole_lots(self.wish(actions[0], observation), observation.instrument.lot_size)
         return (Order(symbol, quantity),) if quantity else ()
+
+    def wish(self, action: Action, observation: Observation) -> float:
+        """The signed quantity that an action asks for, before it is cut to whole lots.
+
+        0 where nothing is to be done, or no price is known.
+        """
+        close = observation.view.last_close(observation.instrument.symbol)
+        if close is None:
+            return 0.0
+        position = observation.position
+        return self._target(action, position, observation.portfolio.equity / close) - position
 
     @abstractmethod
     def _target(self, action: Action, position: float, whole: float) -> float:
@@ -111,10 +131,11 @@ class Fraction(_OneInstrument):
         return 0.0 if action is Action.FLAT else position
 
 
-class FinMemUnit(FrozenConfig):
+class FinMemUnit(_Sized):
     """One lot more or less per BUY or SELL, shorts allowed, as FinMem's released code trades."""
 
     name: ClassVar[str] = "finmem_unit"
+    fixed_unit: ClassVar[bool] = True
     lots: int = Field(default=1, ge=1)
     """Lots that one BUY or SELL trades."""
 

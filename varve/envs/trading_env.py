@@ -14,6 +14,7 @@ import numpy as np
 from gymnasium import spaces
 
 from varve.envs.costs import CostModel, get_costs
+from varve.envs.desk import Desk
 from varve.envs.exchange import Exchange
 from varve.envs.sizing import AllIn, Sizer
 from varve.envs.tracks import split_ratios
@@ -90,6 +91,7 @@ class TradingEnv(gym.Env[np.ndarray, np.int64]):
             shorting=self._sizer.allows_short,
         )
         self._lookback, self._episode, self._text = lookback, episode_sessions, text_observations
+        self._desk = Desk(self._sizer, self._instrument)
         self._features = _features(data, lookback)
         self._closes: list[float] = data.bars.close.tolist()
         self._decisions = [Decision((Intent(self._instrument, action),)) for action in ACTIONS]
@@ -108,6 +110,7 @@ class TradingEnv(gym.Env[np.ndarray, np.int64]):
         if self._episode is not None:
             first = int(self.np_random.integers(first, last - self._episode + 1))
         self.exchange.reset(first=first, length=self._episode)
+        self._desk.reset()
         self._entry_equity = self.exchange.initial_cash
         return self._observe(), self._info()
 
@@ -120,11 +123,14 @@ class TradingEnv(gym.Env[np.ndarray, np.int64]):
         number = int(action)
         if not 0 <= number < len(ACTIONS):
             raise SettingError(f"action {action!r} is not one of 0 to {len(ACTIONS) - 1}")
-        # HOLD never trades: the sizer need not be asked, and no view made.
-        orders = () if number == 0 else self._sizer.orders(self._decisions[number], self._observation())
+        idle = number == 0 and not self._desk.left
+        # HOLD with nothing to work off never trades: the desk need not be asked, and no view made.
+        orders = () if idle else self._desk.orders(self._decisions[number], self._observation())
         before = self.exchange.ledger.positions[self._symbol]
         held_equity = self.exchange.equity
         result = self.exchange.step(orders)
+        if not idle:
+            self._desk.settle(result)
         after = self.exchange.ledger.positions[self._symbol]
         if after and (before <= 0 < after or after < 0 <= before):
             self._entry_equity = held_equity

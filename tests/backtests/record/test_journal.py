@@ -107,8 +107,8 @@ def test_a_step_that_cannot_be_written_leaves_nothing_of_itself(tmp_path):
 def test_a_newer_schema_is_refused(tmp_path):
     written(tmp_path, a_step()).close()
     with sqlite3.connect(tmp_path / "journal.db") as db:
-        db.execute("PRAGMA user_version = 3")
-    with pytest.raises(IntegrityError, match="schema 3"):
+        db.execute("PRAGMA user_version = 4")
+    with pytest.raises(IntegrityError, match="schema 4"):
         Journal(tmp_path / "journal.db", run_id="r")
 
 

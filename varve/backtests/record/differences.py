@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from varve.backtests.record.journal import ROWS, UNCOMPARED, JournaledStep, Table, rows_of_record
+from varve.backtests.record.journal import (
+    ROWS,
+    SINCE_SCHEMA_3,
+    UNCOMPARED,
+    JournaledStep,
+    Table,
+    rows_of_record,
+)
 from varve.backtests.record.rows import CallRow, StepRow
 from varve.backtests.record.step import StepRecord
 from varve.config import canonical_json
@@ -126,7 +133,12 @@ def check_step(record: StepRecord, recorded: JournaledStep) -> None:
 
 def _columns(table: Table, recorded: Sequence[Mapping[str, Json]]) -> list[str]:
     """What is compared; a column that only one of two versions has tells nothing of the run."""
-    written = {name for row in recorded for name in row} or set(ROWS[table].model_fields)
+    written = {
+        name
+        for row in recorded
+        for name, value in row.items()
+        if not (name in SINCE_SCHEMA_3 and value is None)
+    } or set(ROWS[table].model_fields)
     return [name for name in ROWS[table].model_fields if name in written and name not in UNCOMPARED]
 
 

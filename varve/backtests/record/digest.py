@@ -3,8 +3,9 @@
 A digest has a version, kept in ``run.json`` as ``digest_version``; without one it is version 1. A run
 keeps the version that it began with.
 
-Version 1 hashes every column of the journal but :data:`~varve.backtests.record.journal.UNCOMPARED`, and
-the derived files of the folder after it: so a new column, or another digit in a table, is another digest.
+Version 1 hashes every column of the journal but :data:`~varve.backtests.record.journal.UNCOMPARED` and
+those that came after it, and then the derived files of the folder: so another digit in a table is another
+digest.
 
 Version 2 hashes the journal alone, and of it what :data:`VERSION_2` names. Anything that is added to the
 journal later is left out; it can only enter under a new number.
@@ -117,12 +118,12 @@ def run_digest(journal: Journal, version: int, stored: Sequence[Path]) -> str:
 
 def digest_1(journal: Journal, stored: Sequence[Path]) -> str:
     """Hash every compared column of every row, then name and bytes of each derived file."""
-    from varve.backtests.record.journal import TABLES, UNCOMPARED
+    from varve.backtests.record.journal import SINCE_SCHEMA_3, TABLES, UNCOMPARED
 
-    digest = hashlib.sha256()
+    digest, left_out = hashlib.sha256(), UNCOMPARED | SINCE_SCHEMA_3
     for table in TABLES:
         for row in journal.raw_rows(table):
-            compared = {name: value for name, value in row.items() if name not in UNCOMPARED}
+            compared = {name: value for name, value in row.items() if name not in left_out}
             digest.update(canonical_json([table, compared]).encode())
     for path in stored:
         digest.update(path.name.encode())

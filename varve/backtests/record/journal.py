@@ -53,9 +53,12 @@ CREATE TABLE memory_events (
 _IMAGES = "CREATE TABLE images (sha256 TEXT PRIMARY KEY, data BLOB NOT NULL) STRICT;"
 """From schema 2 on: the images that messages name, each once; the name stands for them in the digest."""
 
+_BECAME = "ALTER TABLE steps ADD COLUMN became TEXT;"
+"""From schema 3 on: what became of each decision's wish; null in steps that were written before."""
+
 _KIND = Kind(
     name="journal",
-    migrations=(_SCHEMA, _IMAGES),
+    migrations=(_SCHEMA, _IMAGES, _BECAME),
     mend_open="check the folder and its rights",
     mend_damaged=COPY_AGAIN,
     mend_newer="use the newer Varve that wrote it",
@@ -63,6 +66,8 @@ _KIND = Kind(
 
 UNCOMPARED = frozenset({"run_id", "seconds", "attempt", "cached"})
 """Columns that may differ between equal runs."""
+SINCE_SCHEMA_3 = frozenset({"became"})
+"""Columns that version 1 of the run digest does not know."""
 
 ROWS: Mapping[Table, type[StepRow | CallRow | EventRow]] = {
     "steps": StepRow,
@@ -199,7 +204,19 @@ class Journal:
 
 
 _JSON_COLUMNS = frozenset(
-    {"decision", "orders", "fills", "outcomes", "portfolio", "messages", "tools", "reply", "usage", "data"}
+    {
+        "decision",
+        "orders",
+        "fills",
+        "became",
+        "outcomes",
+        "portfolio",
+        "messages",
+        "tools",
+        "reply",
+        "usage",
+        "data",
+    }
 )
 
 
@@ -247,6 +264,7 @@ def _step_columns(record: StepRecord) -> JsonObject:
         "outcomes": [outcome_json(outcome) for outcome in record.outcomes],
         "portfolio": portfolio_json(record.portfolio),
         "seconds": record.seconds,
+        "became": [one._asdict() for one in record.became],
     }
 
 

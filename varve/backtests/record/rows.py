@@ -12,6 +12,7 @@ from pydantic import Field
 
 from varve.backtests.record.entry import Entry, Many, Number
 from varve.backtests.record.step import Phase
+from varve.envs.desk import Became
 from varve.types import Json, JsonObject, Usage
 
 StepKey = tuple[str, int, str, str]
@@ -141,6 +142,28 @@ class FillEntry(Entry):
     """Why less than ordered was filled; None where all was."""
 
 
+class BecameEntry(Entry):
+    """What became of a decision's wish on its bar; quantities are signed, in shares."""
+
+    symbol: str
+    """The ticker."""
+    action: str
+    """The decision's; HOLD where an earlier wish was worked off."""
+    ordered: Number
+    """What was ordered; 0 where nothing could be."""
+    filled: Number
+    """What was filled of it."""
+    left: Number
+    """What is ordered again at the next decision that keeps it."""
+    reason: str
+    """Why less was filled than was wished; empty where all was."""
+
+    @property
+    def plain(self) -> Became:
+        """The same as the order desk has it."""
+        return Became(self.symbol, self.action, self.ordered, self.filled, self.left, self.reason)
+
+
 class OutcomeEntry(Entry):
     """What an earlier decision came to, known at this one."""
 
@@ -206,6 +229,8 @@ class StepRow(KeyedRow):
     """The account after the fill."""
     seconds: Number
     """How long the step took."""
+    became: Many[BecameEntry] | None = None
+    """What became of the decision's wish; empty without one, None in steps of journals before schema 3."""
 
 
 class CalledTool(Entry):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
 
+from varve.envs.desk import Became
 from varve.types import Decision, Fill, MemoryEvent, ModelCall, Order, Outcome, Portfolio
 
 Phase = Literal["warmup", "trade"]
@@ -30,3 +31,4 @@ class StepRecord:
     model_calls: tuple[ModelCall, ...]
     memory_events: tuple[MemoryEvent, ...]
     seconds: float
+    became: tuple[Became, ...] = ()

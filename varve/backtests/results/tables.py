@@ -279,4 +279,5 @@ def _prepared(run: RunRecord, data: InstrumentData, steps: Sequence[StepRow]) ->
         label=run.data_label,
         window=Window(first, first, first + len(steps)),
         model=None,
+        rules=run.rules,
     )

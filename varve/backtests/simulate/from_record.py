@@ -71,6 +71,7 @@ def prepare_recorded(folder: RunFolder, run: RunRecord, model: BaseChatModel | N
         ),
         model=model if trader_class.needs_model else None,
         snapshot=snapshot_of_run(folder, run),
+        rules=run.rules,
     )
 
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from varve import registry
 from varve.backtests.config import RunConfig
 from varve.backtests.record.inputs import visible_until
+from varve.backtests.record.run_record import RULES
 from varve.backtests.simulate.rule_search import Search, search
 from varve.backtests.simulate.starting_memory import begin_window, kept_snapshot
 from varve.backtests.simulate.window import Window, after_knowledge, resolve_window
 from varve.config import FrozenConfig
 from varve.envs.costs import CostModel, get_costs
+from varve.envs.desk import Desk
 from varve.envs.sizing import Sizer, get_sizer
 from varve.errors import UnknownNameError
 from varve.market.calendars import get_calendar
@@ -39,6 +41,8 @@ class Prepared:
     model: BaseChatModel | None
     snapshot: Snapshot | None = None
     search: Search | None = None
+    rules: int = RULES
+    """The rules by which it trades and remembers; an old run keeps its own."""
 
     @property
     def fill_rule(self) -> FillRule:
@@ -54,6 +58,11 @@ class Prepared:
     def sizer(self) -> Sizer:
         """How much is traded."""
         return get_sizer(self.config.sizer, **self.config.sizer_settings)
+
+    @property
+    def desk(self) -> Desk:
+        """A new order desk; runs of before rules 2 forgot what was capped."""
+        return Desk(self.sizer, self.data.instrument, works_off=None if self.rules >= 2 else False)
 
     @property
     def total_steps(self) -> int:

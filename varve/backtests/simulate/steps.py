@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def make_simulation(prepared: Prepared, trader: Trader, trace: Trace) -> Simulation:
     """The simulation of a trader under the run's data, costs, cash and fills."""
     config, data = prepared.config, prepared.data
-    costs, sizer = prepared.costs, prepared.sizer
+    costs, desk = prepared.costs, prepared.desk
     market = MarketData({data.instrument.symbol: data})
     exchange = Exchange(
         market,
@@ -33,14 +33,14 @@ def make_simulation(prepared: Prepared, trader: Trader, trace: Trace) -> Simulat
         fill_rule=prepared.fill_rule,
         start=data.bars.session(prepared.window.first),
         end=data.bars.session(prepared.window.last),
-        shorting=sizer.allows_short,
+        shorting=desk.sizer.allows_short,
     )
     return Simulation(
         trader,
         market,
         data.instrument,
         exchange,
-        sizer,
+        desk,
         trace,
         costs=costs,
         horizon_sessions=config.horizon_sessions,
@@ -89,7 +89,7 @@ def steps_of(
         fill_rule=prepared.fill_rule,
         seed=prepared.config.seed,
         horizon_sessions=prepared.config.horizon_sessions,
-        shorting=simulation.sizer.allows_short,
+        shorting=simulation.desk.sizer.allows_short,
         trace=trace,
         model=prepared.model,
         memory_folder=memory_folder,
@@ -107,9 +107,19 @@ def steps_of(
 
 
 def run_baseline(prepared: Prepared, name: str, **settings: Json) -> list[StepRecord]:
-    """A strategy on the same data, fills and costs, sized ``all_in`` as it comes; nothing is written."""
-    costs = {name: table for name, table in prepared.config.trading_settings.items() if name == "costs"}
-    changes = {"agent": name, "sizer": "all_in", "settings": {**settings, **costs}}
+    """A strategy on the same data, fills and costs; nothing is written.
+
+    It is sized ``all_in``, or as the run is where the run's sizer trades fixed units: what trades a share
+    at a time is no measure of what is fully invested. What was capped is worked off where the run does it.
+    """
+    config, sizer = prepared.config, prepared.sizer
+    tables = config.trading_settings
+    if getattr(sizer, "fixed_unit", False):
+        chosen = config.sizer
+    else:
+        chosen = "all_in"
+        tables["sizer"] = {"work_off": bool(getattr(sizer, "work_off", True))}
+    changes = {"agent": name, "sizer": chosen, "settings": {**settings, **tables}}
     trader_class = find_trader(name)
     lean = replace(
         prepared,
@@ -117,7 +127,7 @@ def run_baseline(prepared: Prepared, name: str, **settings: Json) -> list[StepRe
         trader_config=trader_class.Config.build(**settings),
         model=None,
         snapshot=None,
-        config=prepared.config.model_copy(update=changes),
+        config=config.model_copy(update=changes),
         window=replace(prepared.window, warmup_first=prepared.window.first),
     )
     return simulate(lean)

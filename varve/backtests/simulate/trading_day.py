@@ -1,6 +1,6 @@
 """The one step of a trading day, used by backtest, replay and paper trading alike.
 
-Outcomes that have become known are learned, the trader decides on the day's view, the sizer makes
+Outcomes that have become known are learned, the trader decides on the day's view, the order desk makes
 orders of it, the exchange fills them at the next bar, and everything goes into one record.
 """
 
@@ -14,8 +14,8 @@ from typing import NamedTuple
 from varve.backtests.record.step import StepRecord
 from varve.clock import stopwatch
 from varve.envs.costs import CostModel
+from varve.envs.desk import Desk
 from varve.envs.exchange import Exchange, StepResult
-from varve.envs.sizing import Sizer
 from varve.errors import TooManyFailuresError
 from varve.market.calendars import get_calendar
 from varve.market.data import InstrumentData
@@ -49,14 +49,14 @@ class Simulation:
         market: MarketData,
         instrument: Instrument,
         exchange: Exchange,
-        sizer: Sizer,
+        desk: Desk,
         trace: Trace,
         *,
         costs: CostModel,
         horizon_sessions: int,
     ) -> None:
         self.trader, self.market, self.instrument = trader, market, instrument
-        self.exchange, self.sizer, self.trace = exchange, sizer, trace
+        self.exchange, self.desk, self.trace = exchange, desk, trace
         self.costs, self.horizon = costs, horizon_sessions
         self._data: InstrumentData = market[instrument.symbol]
         self._calendar = get_calendar(instrument.calendar)
@@ -94,6 +94,7 @@ class Simulation:
                 model_calls=calls,
                 memory_events=events,
                 seconds=stopwatch() - started,
+                became=(),
             )
             self._watch_failures(decision)
 
@@ -106,8 +107,9 @@ class Simulation:
             for outcome in outcomes:
                 self.trader.learn(outcome)
             decision = self.trader.decide(observation)
-            orders = () if decision.failure else self.sizer.orders(decision, observation)
+            orders = self.desk.orders(decision, observation)
             result = self.exchange.step(orders)
+            became = self.desk.settle(result)
             self._await_outcome(step, index + 1, observation.decision_at, decision, result)
             calls, events = self.trace.drain()
             yield StepRecord(
@@ -126,6 +128,7 @@ class Simulation:
                 model_calls=calls,
                 memory_events=events,
                 seconds=stopwatch() - started,
+                became=became,
             )
             self._watch_failures(decision)
             if result.terminated:
