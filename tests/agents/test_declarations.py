@@ -33,4 +33,5 @@ def test_short_options_are_settings_and_default_models_are_registered(group):
     for name in registry.names(group):
         trader: type[Trader] = registry.load(group, name)
         assert set(trader.short_options) <= set(trader.Config.model_fields)
-        assert trader.default_llm in registry.names("llms")
+        if trader.needs_model:
+            assert trader.default_llm in registry.names("llms")

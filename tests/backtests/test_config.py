@@ -5,11 +5,14 @@ from datetime import date
 import numpy as np
 import pytest
 
+from varve import registry
 from varve.backtests import config as settings
 from varve.backtests.config import RunConfig
 from varve.backtests.simulate.window import resolve_window
 from varve.errors import NoDataError, SettingError
 from varve.market import BarSeries, get_calendar
+from varve.strategies import Trader
+from varve.types import Action
 
 DEFAULT_LLM_OF = settings.default_llm_of
 SESSIONS = get_calendar("XNYS").sessions(date(2023, 1, 3), date(2023, 12, 29))
@@ -42,6 +45,32 @@ def test_window_without_dates_tests_the_last_quarter_and_warms_up_before():
 def test_the_model_is_the_one_that_the_agents_class_names(monkeypatch, agent, given, kept):
     monkeypatch.setattr(settings, "default_llm_of", DEFAULT_LLM_OF)
     assert RunConfig.build(ticker="TSLA", agent=agent, **given).llm == kept
+
+
+class Foreign(Trader):
+    """An agent of another package: it asks a model, and names none."""
+
+    name = "foreign"
+    needs_model = True
+
+    def decide(self, observation):
+        return self._single(Action.HOLD)
+
+
+class ForeignWithModel(Foreign):
+    default_llm = "nano"
+
+
+def test_auto_asks_for_a_model_where_an_agent_names_none(monkeypatch):
+    monkeypatch.setattr(settings, "default_llm_of", DEFAULT_LLM_OF)
+    made = {"foreign": Foreign, "foreign-nano": ForeignWithModel}
+    monkeypatch.setattr(registry, "names", lambda group: list(made) if group == "agents" else [])
+    monkeypatch.setattr(registry, "load", lambda group, name: made[name])
+    with pytest.raises(SettingError, match="foreign asks a language model and names none") as caught:
+        RunConfig.build(ticker="TSLA", agent="foreign")
+    assert "--llm" in str(caught.value)
+    assert RunConfig.build(ticker="TSLA", agent="foreign", llm="scripted").llm == "scripted"
+    assert RunConfig.build(ticker="TSLA", agent="foreign-nano").llm == "nano"
 
 
 def test_window_of_dates_includes_both_ends_and_skips_non_sessions():

@@ -53,7 +53,7 @@ def test_auto_takes_the_store_where_it_has_the_ticker(store: Store, asked: list[
     )
 
 
-def test_auto_takes_the_store_only_for_dates_it_covers(store: Store) -> None:
+def test_a_ticker_of_the_store_never_turns_into_invented_data(store: Store, asked: list[Any]) -> None:
     inside = load_market("TSLA", start=date(2020, 8, 1), end=date(2020, 11, 15))  # weekends at both ends
     assert inside.origin == "store"
     for start, end in [
@@ -62,17 +62,16 @@ def test_auto_takes_the_store_only_for_dates_it_covers(store: Store) -> None:
         (date(2021, 1, 4), date(2021, 2, 1)),
         (date(2020, 1, 2), date(2020, 2, 3)),
     ]:
-        outside = load_market("TSLA", start=start, end=end)
-        assert (outside.origin, outside.synthetic) == ("sample", True)
-        assert outside.label.startswith("SYNTHETIC sample world 'default', seed 0")
-        assert "the store has TSLA from 2020-08-03 to 2020-11-13 only" in outside.label
+        with pytest.raises(NoDataError, match="the store has TSLA from 2020-08-03 to 2020-11-13") as caught:
+            load_market("TSLA", start=start, end=end)
+        assert "--data sample" in str(caught.value)
+    assert asked == []
 
 
 def test_auto_falls_back_to_the_sample_world_and_passes_its_settings(store: Store, asked: list[Any]) -> None:
     loaded = load_market("MSFT", world="noise", world_seed=3)
     assert asked == [{"ticker": "MSFT", "world": "noise", "seed": 3}]
     assert loaded.label.startswith("SYNTHETIC sample world 'noise', seed 3")
-    assert "the store has" not in loaded.label
 
 
 def test_sample_ignores_the_store(store: Store) -> None:
@@ -100,11 +99,9 @@ def test_a_ticker_in_neither_names_both_mends_and_near_names(store: Store) -> No
     assert "backtest data pull MFST --source yahoo --start" in text
 
 
-def test_dates_that_neither_covers_name_both_spans(store: Store) -> None:
-    with pytest.raises(
-        NoDataError, match=r"sample world has TSLA from 2020-01-02 to 2024-12-31.*the store has"
-    ):
-        load_market("TSLA", start=date(2030, 1, 2))
+def test_dates_that_are_not_covered_name_the_span(store: Store) -> None:
+    with pytest.raises(NoDataError, match="sample world has MSFT from 2020-01-02 to 2024-12-31, asked for"):
+        load_market("MSFT", start=date(2030, 1, 2))
     with pytest.raises(NoDataError, match="the store has JNJ from 2020-08-03 to 2020-11-13, asked for"):
         load_market("JNJ", start=date(2030, 1, 2))
 

@@ -12,6 +12,8 @@ from varve import registry
 from varve.config import FrozenConfig
 from varve.errors import SettingError
 
+NO_MODEL = "scripted"
+"""What the settings of a run name whose agent asks no model."""
 TABLES = ("sizer", "costs")
 """Tables of a run's ``settings`` that are not the agent's: those of its sizer and of its cost preset."""
 
@@ -134,16 +136,25 @@ class RunConfig(FrozenConfig):
 
 
 def default_llm_of(agent: object) -> str:
-    """The model that an agent is made for; the scripted stand-in where it names none, or there is no such.
+    """The model that an agent is made for; :data:`NO_MODEL` where it asks none, or there is none.
 
     Raises:
         UsageError: if the package that registered the agent cannot be imported.
+        SettingError: if the agent needs a model and names none: what fills the forms of Varve's own agents
+            cannot fill those of another.
     """
     for group in ("agents", "strategies"):
         if agent in registry.names(group):
-            return str(getattr(registry.load(group, str(agent)), "default_llm", "scripted"))
+            trader = registry.load(group, str(agent))
+            named = getattr(trader, "default_llm", None)
+            if named is None and getattr(trader, "needs_model", False):
+                raise SettingError(
+                    f"{agent} asks a language model and names none of its own",
+                    mend="give one with --llm: hf:FOLDER, or openai:MODEL@BASE_URL",
+                )
+            return str(named or NO_MODEL)
     # That nothing has this name is told where the agent is looked up.
-    return "scripted"
+    return NO_MODEL
 
 
 def trading_tables(settings: Mapping[str, Any]) -> dict[str, Any]:

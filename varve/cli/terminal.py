@@ -13,6 +13,7 @@ from rich.table import Table
 from varve.backtests.config import RunConfig
 from varve.backtests.record.folder import RunFolder
 from varve.backtests.record.run_record import RepliesEntry
+from varve.backtests.results.cautions import begin_cautions, headline, headline_of_prepared
 from varve.backtests.results.metrics_file import RunMetrics, read_metrics
 from varve.backtests.simulate.rule_search import tuning_sentence
 from varve.backtests.simulate.starting_memory import memory_sentences
@@ -63,7 +64,9 @@ class RunProgress:
     def on_start(self, prepared: Prepared, folder: RunFolder) -> None:
         """Say what is run and on what data, before the first step."""
         style = "bold yellow" if prepared.data.provenance.synthetic else "bold"
-        self._console.print(prepared.label, style=style)
+        self._console.print(headline_of_prepared(prepared), style=style)
+        for caution in begin_cautions(prepared):
+            self._console.print(caution, style="bold red")
         self._console.print(f"run {folder.run_id}", style="dim")
         self._folder = folder
         self._progress.update(self._task, total=prepared.total_steps)
@@ -97,16 +100,25 @@ def _print_table(folder: RunFolder, metrics: RunMetrics) -> None:
 
     console = Console(highlight=False)
     run = folder.read()
-    console.print(run.data_label, style="bold yellow" if run.synthetic else "bold")
+    console.print(headline(run), style="bold yellow" if run.synthetic else "bold")
+    for caution in metrics.cautions:
+        console.print(caution, style="bold red")
     table = Table(show_edge=False, pad_edge=False, header_style="bold")
     # A narrow terminal shows the agent beside buy-and-hold; the report has every column.
-    header, rows = table_rows(metrics, columns=None if console.width >= ALL_COLUMNS_WIDTH else 2)
+    columns = len(metrics.columns) if console.width >= ALL_COLUMNS_WIDTH else 2
+    header, rows = table_rows(metrics, columns=columns)
     table.add_column(header[0], no_wrap=True)
     for name in header[1:]:
         table.add_column(name, justify="right", overflow="fold")
     for row in rows:
         table.add_row(*row)
     console.print(table)
+    if left_out := [column.name for column in metrics.columns[columns:]]:
+        console.print(
+            f"not shown in {console.width} columns: {', '.join(left_out)}; the report has them", style="dim"
+        )
+    if metrics.luck is not None:
+        console.print(metrics.luck.sentence)
     console.print(metrics.sentence, style="italic")
     if tuned := tuning_sentence(run):
         console.print(tuned)

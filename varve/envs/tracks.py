@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 
 import numpy as np
 
@@ -148,6 +149,7 @@ def _events(data: InstrumentData, wanted: np.ndarray) -> dict[int, list[Corporat
     return events
 
 
+@lru_cache(maxsize=8)
 def _activity(data: InstrumentData, sessions: int) -> tuple[Floats, Floats]:
     """Per bar, ADV (shares, NaN without volume) and σ of daily returns over the bars before it."""
     bars, n = data.bars, len(data.bars)

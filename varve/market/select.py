@@ -52,7 +52,7 @@ def load_market(
 
     Args:
         ticker: its symbol.
-        mode: ``store`` or ``sample`` alone, or ``auto``: the store where it has the ticker for those
+        mode: ``store`` or ``sample`` alone, or ``auto``: the store where it has the ticker, whatever its
             dates, else the sample world.
         start: first session wanted (of the warm-up, where there is one); None asks for no first date.
         end: last session wanted; None asks for no last date.
@@ -61,7 +61,8 @@ def load_market(
         store: where to look; None means the store under ``VARVE_HOME``.
 
     Raises:
-        NoDataError: if neither (or not the one asked for) has the ticker for those dates.
+        NoDataError: if neither (or not the one asked for) has the ticker, or it does not have those
+            dates; a ticker of the store never turns into invented data.
         UnknownNameError: for an unknown mode or world.
         DataError, IntegrityError: if what is stored cannot be read.
     """
@@ -73,9 +74,11 @@ def load_market(
     if entry is not None and covers(entry.calendar, entry.first_session, entry.last_session, start, end):
         data = chosen.read(ticker)
         return LoadedMarket(data, "store", f"stored data: {_described(data)}")
+    if entry is not None:
+        raise _not_those_dates(ticker, entry, start, end)
     if mode == "store":
-        raise _not_in_store(ticker, chosen) if entry is None else _not_those_dates(ticker, entry, start, end)
-    return _sample(ticker, world, world_seed, start, end, chosen, entry)
+        raise _not_in_store(ticker, chosen)
+    return _sample(ticker, world, world_seed, start, end, chosen)
 
 
 def covers(calendar: str, first: str, last: str, start: date | None, end: date | None) -> bool:
@@ -100,30 +103,20 @@ def _sample(
     start: date | None,
     end: date | None,
     store: Store,
-    entry: StoreEntry | None,
 ) -> LoadedMarket:
     from varve.market import worlds
 
     if ticker not in worlds.TICKERS:
-        if entry is not None:
-            raise _not_those_dates(ticker, entry, start, end)
         raise _nowhere(ticker, tuple(worlds.TICKERS), store)
     data = worlds.sample_world(ticker, world=world, seed=seed)
     bars = data.bars
     first, last = bars.session(0), bars.session(len(bars) - 1)
-    stored = (
-        ""
-        if entry is None
-        else f"; the store has {ticker} from {entry.first_session} to {entry.last_session} only"
-    )
     if not covers(data.instrument.calendar, first.isoformat(), last.isoformat(), start, end):
         raise NoDataError(
-            f"the sample world has {ticker} from {first} to {last}, asked for {_span(start, end)}{stored}",
+            f"the sample world has {ticker} from {first} to {last}, asked for {_span(start, end)}",
             mend=f"give dates from {first} to {last}, or store real prices: {_mends(ticker)}",
         )
-    label = (
-        f"SYNTHETIC sample world {world!r}, seed {seed}, no real prices or news: {_described(data)}{stored}"
-    )
+    label = f"SYNTHETIC sample world {world!r}, seed {seed}, no real prices or news: {_described(data)}"
     return LoadedMarket(data, "sample", label)
 
 
@@ -163,7 +156,7 @@ def _not_those_dates(ticker: str, entry: StoreEntry, start: date | None, end: da
     return NoDataError(
         f"the store has {ticker} from {entry.first_session} to {entry.last_session}, "
         f"asked for {_span(start, end)}",
-        mend=f"give dates within, or store more: {_mends(ticker)}",
+        mend=f"give dates within, store more ({_mends(ticker)}), or run on a sample world: --data sample",
     )
 
 

@@ -83,8 +83,10 @@ class Trader(ABC):
     ``Config`` is the class of the trader's own settings (``--set key=value``); ``needs_model`` tells
     the runner to open the language model; ``allows_warm_up`` that lessons are of use;
     ``takes_memory`` that its memory can begin with a snapshot. ``default_llm`` is the model of a run that
-    names none. ``short_options`` are settings that have an option of their own on the command line:
-    ``profile`` is set by ``--profile``, ``without`` by ``--without``.
+    names none; where an agent needs a model and has no default, such a run is refused. ``reads_news`` says
+    that it reads news and filings, so that a run on data without any can say so. ``short_options`` are
+    settings that have an option of their own on the command line: ``profile`` is set by ``--profile``,
+    ``without`` by ``--without``.
     """
 
     Config: ClassVar[type[FrozenConfig]] = FrozenConfig
@@ -92,7 +94,8 @@ class Trader(ABC):
     needs_model: ClassVar[bool] = False
     allows_warm_up: ClassVar[bool] = False
     takes_memory: ClassVar[bool] = False
-    default_llm: ClassVar[str] = "scripted"
+    default_llm: ClassVar[str | None] = None
+    reads_news: ClassVar[bool] = False
     short_options: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: FrozenConfig | None = None) -> None:

@@ -20,6 +20,11 @@ class RandomConfig(FrozenConfig):
     """Chance per session of going from flat to long or back."""
 
 
+def flips(seed: int, step: int, probability: float) -> bool:
+    """Whether the random trader of that seed changes its mind at that step."""
+    return bool(np.random.default_rng([seed, step]).random() < probability)
+
+
 class RandomTrader(Trader):
     """Long or flat, flipping with a fixed chance per session; starts flat.
 
@@ -33,7 +38,6 @@ class RandomTrader(Trader):
 
     def decide(self, observation: Observation) -> Decision:
         """BUY or SELL with chance ``flip_probability``, else HOLD."""
-        draw = np.random.default_rng([self.context.seed, observation.step]).random()
-        if draw >= self.config.flip_probability:
+        if not flips(self.context.seed, observation.step, self.config.flip_probability):
             return self._single(Action.HOLD, "no flip")
         return self._single(Action.SELL if observation.position > 0 else Action.BUY, "flip")

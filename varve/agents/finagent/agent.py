@@ -29,6 +29,7 @@ class FinAgent(Agent):
     Config = FinAgentConfig
     allows_warm_up: ClassVar[bool] = True
     default_llm: ClassVar[str] = "nano"
+    reads_news: ClassVar[bool] = True
     short_options: ClassVar[tuple[str, ...]] = ("profile", "without", *Agent.short_options)
     forms: ClassVar[tuple[str, ...]] = (
         "summarise_news",

@@ -48,6 +48,7 @@ class FinMem(Agent):
     Config = FinMemConfig
     allows_warm_up: ClassVar[bool] = True
     default_llm: ClassVar[str] = "nano"
+    reads_news: ClassVar[bool] = True
     short_options: ClassVar[tuple[str, ...]] = ("profile", *Agent.short_options)
     forms: ClassVar[tuple[str, ...]] = ("decide", "explain")
 

@@ -7,6 +7,8 @@ from varve.backtests.results.metrics_file import Figures, RunMetrics
 
 ABSTENTIONS = "abstentions"
 """A row that stands only where a model weighed its actions."""
+STAGES = "failed_stages"
+"""A row that stands only for agents whose days have stages."""
 
 OWN: dict[str, Shown] = {
     "total_return": Shown(
@@ -50,6 +52,12 @@ OWN: dict[str, Shown] = {
         label="costs", unit="money", better="lower", meaning="Commission, half-spread and impact."
     ),
     "failures": Shown(label="failures", unit="count", better="lower", meaning="Decisions that failed."),
+    STAGES: Shown(
+        label="failed stages",
+        unit="count",
+        better="lower",
+        meaning="Stages of days that went on without them.",
+    ),
     ABSTENTIONS: Shown(
         label="abstentions", unit="count", better="neither", meaning="Decisions left to a setting."
     ),
@@ -64,11 +72,14 @@ def table_rows(metrics: RunMetrics, *, columns: int | None = None) -> tuple[list
     """Header and rows of text from ``metrics.json``: a label, then cells of the first ``columns``."""
     shown = metrics.columns[:columns]
     header = ["", *(column.name for column in shown)]
-    weighed = any(column.metrics.abstentions is not None for column in shown)
+    without = {
+        ABSTENTIONS: all(column.metrics.abstentions is None for column in shown),
+        STAGES: all(column.metrics.stages is None for column in shown),
+    }
     rows = [
         [how.label, *(_cell(column.metrics, name, how) for column in shown)]
         for name, how in OWN.items()
-        if weighed or name != ABSTENTIONS
+        if not without.get(name)
     ]
     extra = dict.fromkeys(name for column in shown for name in column.metrics.extra or {})
     known = registered_metrics()
@@ -84,7 +95,19 @@ def _cell(values: Figures, name: str, how: Shown) -> str:
     if how.unit == "interval":
         low, high = values.sharpe_low, values.sharpe_high
         return ABSENT if low is None or high is None else f"{low:.2f} to {high:.2f}"
+    if name == STAGES:
+        return _failed_stages(values)
     return in_words(_costs(values) if name == "costs" else getattr(values, name), how.unit)
+
+
+def _failed_stages(values: Figures) -> str:
+    if values.stages is None:
+        return ABSENT
+    failed, asked = (
+        sum(stage.failed for stage in values.stages.values()),
+        sum(stage.failed + stage.done for stage in values.stages.values()),
+    )
+    return f"{failed} of {asked}"
 
 
 def _costs(values: Figures) -> float | None:

@@ -13,6 +13,7 @@ from varve.backtests.record.folder import RunFolder, write_atomically
 from varve.backtests.record.run_record import RunRecord
 from varve.backtests.report.metric_rows import table_rows
 from varve.backtests.report.panel import PanelInput, environment, panels
+from varve.backtests.results.cautions import headline
 from varve.backtests.results.trial_count import trials_sentence
 from varve.backtests.simulate.rule_search import tuning_sentence
 from varve.backtests.simulate.starting_memory import memory_sentences
@@ -47,9 +48,9 @@ def render_report(shown: PanelInput, charts: Mapping[str, bytes]) -> str:
         .render(
             title=f"{config.agent} on {config.ticker} · Varve",
             heading=f"{config.agent} on {config.ticker}",
-            label=run.data_label,
+            label=headline(run),
             synthetic=run.synthetic,
-            warnings=_warnings(run),
+            warnings=[*_warnings(run), *metrics.cautions],
             window=(
                 f"{metrics.start} to {metrics.end}, {agent.sessions} sessions; "
                 f"warm-up from {run.window.warmup_start} "
@@ -64,6 +65,7 @@ def render_report(shown: PanelInput, charts: Mapping[str, bytes]) -> str:
             header=header,
             rows=rows,
             sentence=metrics.sentence,
+            luck=None if metrics.luck is None else metrics.luck.sentence,
             trials=trials_sentence(run.trials),
             charts=[(name, base64.b64encode(image).decode()) for name, image in charts.items()],
             panels=_panels(shown),

@@ -103,6 +103,27 @@ class MetricColumn(Entry):
     """Whether vectorbt's replay of the fills gives the ledger's profit."""
 
 
+class LuckEntry(Entry):
+    """Between which total returns 95 of 100 random traders of the run's turnover end; fractions."""
+
+    low: Number
+    """The lower end."""
+    high: Number
+    """The upper end."""
+    below: int
+    """How many of them end below the run."""
+    draws: int
+    """How many there were."""
+
+    @property
+    def sentence(self) -> str:
+        """The same in words."""
+        return (
+            f"95 of {self.draws} random traders that trade as often end between {100 * self.low:.1f} % and "
+            f"{100 * self.high:.1f} %; this run ends above {self.below} of {self.draws}."
+        )
+
+
 class RunMetrics(Entry):
     """Everything that ``metrics.json`` holds."""
 
@@ -122,6 +143,10 @@ class RunMetrics(Entry):
     """The agent first, then its baselines."""
     sentence: str
     """What a window of this length can show."""
+    cautions: Many[str] = ()
+    """What a reader must know before the figures."""
+    luck: LuckEntry | None = None
+    """What random traders of the same turnover got; None for a run that never traded."""
 
     @property
     def agent(self) -> Figures:

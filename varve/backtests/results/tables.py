@@ -16,16 +16,25 @@ from varve.backtests.record.journal import Journal
 from varve.backtests.record.memories import told_of_rows
 from varve.backtests.record.rows import CallRow, StepRow
 from varve.backtests.record.run_record import RunRecord
+from varve.backtests.results.cautions import cautions
 from varve.backtests.results.metrics import compute_metrics
-from varve.backtests.results.metrics_file import METRICS_FILE, Figures, MetricColumn, RunMetrics
+from varve.backtests.results.metrics_file import (
+    METRICS_FILE,
+    Figures,
+    LuckEntry,
+    MetricColumn,
+    RunMetrics,
+)
 from varve.backtests.results.sharpe import window_sentence
 from varve.backtests.results.stage_figures import abstentions, stage_figures
 from varve.backtests.results.track import Track, track_of_records, track_of_rows
 from varve.backtests.results.vectorbt_adapter import check_replay
 from varve.backtests.simulate.from_record import bar_index, recorded_data
 from varve.backtests.simulate.prepare import Prepared, find_trader
+from varve.backtests.simulate.random_draws import luck_range
 from varve.backtests.simulate.steps import run_baseline
 from varve.backtests.simulate.window import Window
+from varve.envs.desk import in_words
 from varve.errors import BadFileError
 from varve.market.calendars import get_calendar
 from varve.market.data import InstrumentData
@@ -75,7 +84,7 @@ def derive_tables(folder: RunFolder, *, data: InstrumentData | None = None) -> T
             raise _nothing_traded(folder, run)
         prepared = _prepared(run, data, steps)
         agent = track_of_rows(run.config.agent, steps, prepared)
-        tracks = [agent, *_baselines(prepared, agent)]
+        tracks = [agent, *_baselines(prepared, agent, _changes(steps))]
         metrics = _metrics(run, prepared, tracks, steps, lessons, calls)
         if not _stored_is_hashed(folder, run, journal):
             _write_tables(folder, agent, steps, metrics)
@@ -97,10 +106,9 @@ def _stored_is_hashed(folder: RunFolder, run: RunRecord, journal: Journal) -> bo
     return there and digest_1(journal, folder.derived) == recorded
 
 
-def _baselines(prepared: Prepared, agent: Track) -> list[Track]:
+def _baselines(prepared: Prepared, agent: Track, changes: int) -> list[Track]:
     """Buy-and-hold, a moving-average cross, and a random trader that trades as often as the agent."""
     sessions = len(agent.equity) - 1
-    changes = sum(fill.clipped != "cash_in_lieu" for fill in agent.fills)
     settings: dict[str, JsonObject] = {
         "buy-and-hold": {},
         "sma-cross": {},
@@ -111,6 +119,15 @@ def _baselines(prepared: Prepared, agent: Track) -> list[Track]:
         for name, chosen in settings.items()
         if name != agent.name
     ]
+
+
+def _changes(steps: Sequence[StepRow]) -> int:
+    """How many decisions were filled; what is worked off later is no change of mind."""
+    return sum(
+        any(fill.clipped not in ("cash_in_lieu", "ruined") for fill in row.fills)
+        and not any(one.action == "HOLD" for one in row.became or ())
+        for row in steps
+    )
 
 
 def _metrics(
@@ -126,6 +143,7 @@ def _metrics(
     # The agent's figures alone tell of decisions and of the model.
     agent = Figures.model_validate({**columns[0].metrics.as_json(), **_of_agent(run, steps, lessons, calls)})
     columns[0] = columns[0].model_copy(update={"metrics": agent})
+    luck = luck_range(prepared, _changes(steps), tracks[0].equity[-1] / tracks[0].equity[0] - 1.0)
     low, high = agent.sharpe_low, agent.sharpe_high
     interval = None if low is None or high is None else (low, high)
     return RunMetrics(
@@ -137,6 +155,8 @@ def _metrics(
         end=steps[-1].fill_session or "",
         columns=tuple(columns),
         sentence=window_sentence(len(steps), calendar.sessions_per_year, interval),
+        cautions=tuple(cautions(run, prepared.data, lessons, steps)),
+        luck=None if luck is None else LuckEntry.model_validate(luck._asdict()),
     )
 
 
@@ -253,6 +273,7 @@ def _decision_row(row: StepRow) -> JsonObject:
         "failure": row.failure or "",
         "ordered": row.orders[0][1] if row.orders else 0.0,
         "filled": sum(fill.quantity for fill in row.fills),
+        "became": "; ".join(in_words(one.plain) for one in row.became or ()),
         "cited_memories": " ".join(decision.cited_memories),
         "tools": " ".join(call.name for call in decision.tool_calls),
         "rationale": decision.rationale,

@@ -107,7 +107,12 @@ def steps_of(
 
 
 def run_baseline(prepared: Prepared, name: str, **settings: Json) -> list[StepRecord]:
-    """A strategy on the same data, fills and costs; nothing is written.
+    """The steps of :func:`baseline_of`; nothing is written."""
+    return simulate(baseline_of(prepared, name, **settings))
+
+
+def baseline_of(prepared: Prepared, name: str, **settings: Json) -> Prepared:
+    """A strategy on a run's data, fills and costs.
 
     It is sized ``all_in``, or as the run is where the run's sizer trades fixed units: what trades a share
     at a time is no measure of what is fully invested. What was capped is worked off where the run does it.
@@ -121,7 +126,7 @@ def run_baseline(prepared: Prepared, name: str, **settings: Json) -> list[StepRe
         tables["sizer"] = {"work_off": bool(getattr(sizer, "work_off", True))}
     changes = {"agent": name, "sizer": chosen, "settings": {**settings, **tables}}
     trader_class = find_trader(name)
-    lean = replace(
+    return replace(
         prepared,
         trader_class=trader_class,
         trader_config=trader_class.Config.build(**settings),
@@ -130,4 +135,3 @@ def run_baseline(prepared: Prepared, name: str, **settings: Json) -> list[StepRe
         config=config.model_copy(update=changes),
         window=replace(prepared.window, warmup_first=prepared.window.first),
     )
-    return simulate(lean)

@@ -72,8 +72,8 @@ class Simulation:
         for step, index in enumerate(range(first + self.horizon, last)):
             started = stopwatch()
             past_index = index - self.horizon
-            past = self._observe(step, past_index, flat)
-            present = self._observe(step, index, flat)
+            past = self.observe(step, past_index, flat)
+            present = self.observe(step, index, flat)
             entry = self._entry_price(past_index + 1)
             price_return = self._adjusted_close(index, past_index + 1) / entry - 1.0
             decision = self.trader.warm_up(Lesson(past, present, price_return, self._cost_rate()))
@@ -102,7 +102,7 @@ class Simulation:
         """Decisions after bars ``first`` to ``last`` − 1, each filled on the bar after."""
         for step, index in enumerate(range(first, last)):
             started = stopwatch()
-            observation = self._observe(step, index, self.exchange.portfolio)
+            observation = self.observe(step, index, self.exchange.portfolio)
             outcomes = self._known_outcomes(observation.decision_at)
             for outcome in outcomes:
                 self.trader.learn(outcome)
@@ -134,7 +134,8 @@ class Simulation:
             if result.terminated:
                 return
 
-    def _observe(self, step: int, index: int, portfolio: Portfolio) -> Observation:
+    def observe(self, step: int, index: int, portfolio: Portfolio) -> Observation:
+        """What a trader with that portfolio is shown after bar ``index``."""
         bars = self._data.bars
         session = bars.session(index)
         decision_at = self._calendar.decision_at(session)

@@ -13,6 +13,7 @@ from varve.backtests.report.day_stages import StageOfDay, stages_of_day
 from varve.backtests.report.panel import Details, PanelInput, rendered
 from varve.backtests.results.metrics_file import Figures
 from varve.clock import parse_iso
+from varve.envs.desk import in_words
 from varve.memory.history import Life, lives
 
 MAX_TOOL_CHARS = 400
@@ -98,15 +99,20 @@ def _fill(fill: FillEntry) -> str:
 def _lines(row: StepRow) -> list[str]:
     portfolio = row.portfolio
     held = ", ".join(f"{q:,g} {symbol}" for symbol, q in portfolio.positions.items()) or "flat"
-    lines = [f"decided {row.decision_at}, filled in session {row.fill_session}"]
-    lines += [f"ordered {quantity:+,g} {symbol}" for symbol, quantity in row.orders]
+    lines = [f"decided {row.decision_at}"]
+    lines += [
+        f"ordered {quantity:+,g} {symbol} for session {row.fill_session}" for symbol, quantity in row.orders
+    ]
+    lines += [in_words(one.plain) for one in row.became or ()]
     lines += [
         f"the decision of {outcome.decided_at[:10]} has come to {100 * outcome.reward:+.2f} % "
         f"after {outcome.horizon_sessions} sessions"
         for outcome in row.outcomes
         if outcome.position
     ]
-    lines.append(f"after the fill: {held}, equity {portfolio.equity:,.2f} {portfolio.currency}")
+    lines.append(
+        f"after session {row.fill_session}: {held}, equity {portfolio.equity:,.2f} {portfolio.currency}"
+    )
     return lines
 
 
