@@ -125,7 +125,7 @@ def test_what_cash_cut_is_not_ordered_again():
 
 def test_what_was_capped_and_then_cut_by_cash_is_over():
     account = Account(
-        thin(), AllIn(weight=1.0), cash=495.0, costs=CostModel(participation_cap=0.05, commission_minimum=5)
+        thin(), AllIn(weight=1.0), cash=1_000.0, costs=CostModel(participation_cap=0.05, commission_minimum=5)
     )
     account.exchange.ledger.cash = 300.0
     (became,) = account.act(BUY)
