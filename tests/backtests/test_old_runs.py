@@ -18,8 +18,8 @@ from varve.backtests.studies.rescore.rescore import rescore
 from varve.errors import IntegrityError
 
 PACKED = Path(__file__).parents[1] / "old_runs" / "before-rooms.tar.gz"
-WHOLE = "6b953a97f79edcdb4000bbe8e734add9ad9f18d43378abb5340537df06304451"
-"""Run digest, version 1, that the version before gave the run that is stopped here when it ran it whole."""
+WHOLE = "643336aa116df9606cf3afb8e8b2f6fc9644dc05d47e93b725b45cf8a3a389fc"
+"""Run digest, version 2, of the run that is stopped here as the version that began it ran it whole."""
 
 
 @pytest.fixture
@@ -80,4 +80,5 @@ def test_a_stopped_run_goes_on_to_the_digest_that_it_would_have_had(old):
     assert recorded(folder)["status"] == "stopped"
     # The versions of packages at that time are not what is tried here.
     folder.update(software={**recorded(folder)["software"], "versions": software().versions})
-    assert resume_run(folder).read().run_digest == WHOLE
+    run = resume_run(folder).read()
+    assert (run.run_digest, run.digest_version, run.rules) == (WHOLE, 2, 1)

@@ -142,7 +142,7 @@ def test_a_dividend_goes_to_who_held_before_the_ex_date_and_is_paid_by_shorts():
     ex = exchange(data)
     ex.step((Order("X", 100),))
     assert ex.step((Order("X", 100),)).equity == 10_050.0
-    assert list(ex.dividends_by_session.values()) == [50.0]
+    assert ex.ledger.dividends == 50.0
     short = exchange(data, shorting=True)
     short.step((Order("X", -100),))
     assert short.step().equity == 9_950.0

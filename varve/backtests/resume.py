@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from varve.backtests.config import RunConfig
 from varve.backtests.record.differences import first_difference, shown
+from varve.backtests.record.digest import LATEST
 from varve.backtests.record.folder import RunFolder
 from varve.backtests.record.journal import Journal, recorded_steps
 from varve.backtests.record.run_record import RunRecord
@@ -32,7 +33,7 @@ def resume_run(
     use_cache: bool = True,
     clock: Clock = wall_clock,
 ) -> RunFolder:
-    """Go on with a run that was stopped, to the same digest that it would have had.
+    """Go on with a run that was stopped, to the same digest that it would have had, in the latest version.
 
     Args:
         given: settings given beside it; each must be the run's own.
@@ -54,7 +55,8 @@ def resume_run(
         Journal(folder.journal, run_id=run.run_id).close()
         recorded = recorded_steps(folder, run)
         resumed = [*run.resumed_at, iso(clock())]
-        folder.update(status="running", reason=None, resumed_at=resumed)
+        # It has no digest yet; version 1 would hash tables as no version before made them.
+        folder.update(status="running", reason=None, resumed_at=resumed, digest_version=LATEST)
         # The store is made again with the steps; what a kill left of it may be half a flush.
         shutil.rmtree(folder.memory, ignore_errors=True)
         complete(

@@ -8,9 +8,10 @@ from varve.lazy import lazy
 
 if TYPE_CHECKING:
     from varve.envs.costs import CostModel, get_costs
-    from varve.envs.exchange import Exchange, StepResult
+    from varve.envs.exchange import Exchange
     from varve.envs.ledger import Ledger
     from varve.envs.sizing import AllIn, FinMemUnit, Fraction, Sizer, get_sizer
+    from varve.envs.step import StepResult
     from varve.envs.trading_env import TradingEnv, make_env
 
 _HOMES = {
@@ -21,7 +22,7 @@ _HOMES = {
     "Fraction": "sizing",
     "Ledger": "ledger",
     "Sizer": "sizing",
-    "StepResult": "exchange",
+    "StepResult": "step",
     "TradingEnv": "trading_env",
     "get_costs": "costs",
     "get_sizer": "sizing",

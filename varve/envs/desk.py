@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from varve.envs.exchange import BELOW_ONE_LOT, CAPPED, CASH_CLIPPED, IN_LIEU, NO_SHORT, RUINED, StepResult
 from varve.envs.ledger import whole_lots
 from varve.envs.sizing import Sizer
+from varve.envs.step import BELOW_ONE_LOT, CAPPED, CASH_CLIPPED, IN_LIEU, NO_SHORT, RUINED, StepResult
+from varve.envs.tracks import split_of
 from varve.market.observation import Observation
 from varve.types import Action, Decision, Instrument, Order
 
@@ -91,9 +92,8 @@ class Desk:
     def settle(self, result: StepResult) -> tuple[Became, ...]:
         """What became of the orders of this bar; keeps what is still to be done."""
         symbol, lot = self.instrument.symbol, self.instrument.lot_size
-        for event in result.events:
-            if event.symbol == symbol and event.kind == "split":
-                self.left = whole_lots(self.left * event.value, lot)
+        ratio = split_of([event for event in result.events if event.symbol == symbol])
+        self.left = whole_lots(self.left * ratio, lot)
         if result.terminated:
             self.left = 0.0
         if self._wish is None or not (self._ordered or self._why):

@@ -3,17 +3,6 @@
 The runner, the Gymnasium environment and a paper-trading daemon are adapters over it. What happens
 inside a bar, in this order: splits, dividends, fills at the open, mark at the close. Where nothing is
 traded between decision and close (``next_close``), fills come at the close, just before the mark.
-
-A fill that is less than ordered, or no order's doing, says why in ``Fill.clipped``:
-
-- ``cash_clipped``: the account cannot pay more at the fill's price, costs included;
-- ``participation_capped``: more would be above the cost model's share of ADV;
-- ``short_not_allowed``: more than was held cannot be sold without shorting;
-- ``cash_in_lieu``: a split's fraction of a lot, paid out in cash;
-- ``ruined``: equity was gone at the close, and the position was closed there.
-
-What is not filled of an order is an :class:`Unfilled` with the same words, or ``below_one_lot``. The
-exchange forgets it; :class:`~varve.envs.desk.Desk` orders again what was only capped.
 """
 
 from __future__ import annotations
@@ -21,51 +10,33 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import NamedTuple
 
 from varve.clock import from_ns
 from varve.envs.costs import CostModel
 from varve.envs.ledger import Ledger, from_lots, to_lots, whole_lots
-from varve.envs.tracks import Track, common_calendar, common_fill_rule, make_track, union_of_sessions
+from varve.envs.step import (
+    BELOW_ONE_LOT,
+    CAPPED,
+    CASH_CLIPPED,
+    IN_LIEU,
+    NO_SHORT,
+    RUINED,
+    BarFacts,
+    StepResult,
+    Unfilled,
+)
+from varve.envs.tracks import (
+    Track,
+    common_calendar,
+    common_fill_rule,
+    make_track,
+    split_of,
+    union_of_sessions,
+)
 from varve.errors import SettingError, UsageError
 from varve.market.calendars import get_calendar
 from varve.market.market_data import MarketData
 from varve.types import CorporateEvent, Fill, FillRule, Order, Portfolio
-
-CASH_CLIPPED, CAPPED = "cash_clipped", "participation_capped"
-NO_SHORT, BELOW_ONE_LOT = "short_not_allowed", "below_one_lot"
-IN_LIEU, RUINED = "cash_in_lieu", "ruined"
-
-
-class Unfilled(NamedTuple):
-    """An order, or a part of one, that was not filled on its bar, and why; the exchange forgets it.
-
-    ``quantity`` is signed, in shares of the bar's close: a split of that bar is in it.
-    """
-
-    symbol: str
-    session: date
-    quantity: float
-    reason: str
-
-
-class StepResult(NamedTuple):
-    """What one step brought. ``equity`` in currency at the bar's close, ``reward`` its relative change.
-
-    ``terminated``: equity is gone. ``truncated``: no bar is left. ``dividends``: received less paid on
-    this bar, in currency. ``unfilled``: what was not filled of this bar's orders, one entry a reason.
-    ``events``: splits and dividends that took effect on it, in order.
-    """
-
-    session: date
-    fills: tuple[Fill, ...]
-    equity: float
-    reward: float
-    terminated: bool
-    truncated: bool
-    dividends: float = 0.0
-    unfilled: tuple[Unfilled, ...] = ()
-    events: tuple[CorporateEvent, ...] = ()
 
 
 class Exchange:
@@ -133,7 +104,7 @@ class Exchange:
         self.ledger = Ledger({s: t.instrument for s, t in self._tracks.items()}, self.initial_cash)
         self.equity = self.initial_cash
         self.fills: list[Fill] = []
-        self.dividends_by_session: dict[date, float] = {}
+        self._dividends: dict[tuple[str, date], float] = {}
         self._equities = [self.initial_cash]
         self._pending: dict[str, float] = {}
         self._unfilled: list[Unfilled] = []
@@ -173,6 +144,12 @@ class Exchange:
     def portfolio(self) -> Portfolio:
         """The account, marked at the last close."""
         return self.ledger.portfolio(self.equity)
+
+    def facts(self, symbol: str) -> BarFacts:
+        """What happened to an instrument on the current bar beside its fills."""
+        paid = self._dividends.get((symbol, self.session), 0.0)
+        split = split_of(self._tracks[symbol].events.get(self._index, ()))
+        return BarFacts(self._tracks[symbol].close[self._index], paid, split)
 
     @property
     def equity_curve(self) -> tuple[list[date], list[float]]:
@@ -348,27 +325,33 @@ class Exchange:
 
     def _corporate_events(self, symbol: str, track: Track, i: int, fills: list[Fill]) -> float:
         """Apply splits and dividends of bar ``i``; returns what dividends brought, in currency."""
-        received, session, lot = 0.0, self._sessions[i], track.instrument.lot_size
-        for event in track.events[i]:
+        events = track.events[i]
+        if (ratio := split_of(events)) != 1.0:
+            self._split(symbol, track, i, ratio, fills)
+        received = 0.0
+        for event in events:
             if event.kind == "dividend":
                 received += self.ledger.dividend(symbol, event.value)
-                continue
-            if symbol in self._pending:
-                self._pending[symbol] = whole_lots(self._pending[symbol] * event.value, lot)
-            # What the close before this bar left unfilled (same_close) is in shares of before the split.
-            self._unfilled = [
-                u._replace(quantity=whole_lots(u.quantity * event.value, lot)) if u.symbol == symbol else u
-                for u in self._unfilled
-            ]
-            remainder = self.ledger.split(symbol, event.value)
-            if remainder:
-                price, at = track.reference[i], track.filled_at[i]
-                paid_out = Fill(symbol, session, at, -remainder, price, price, 0.0, IN_LIEU)
-                self.ledger.apply(paid_out)
-                fills.append(paid_out)
         if received:
-            self.dividends_by_session[session] = self.dividends_by_session.get(session, 0.0) + received
+            self._dividends[symbol, self._sessions[i]] = received
         return received
+
+    def _split(self, symbol: str, track: Track, i: int, ratio: float, fills: list[Fill]) -> None:
+        """Apply a split to the position, to a waiting order and to what is unfilled; pay out a fraction."""
+        lot = track.instrument.lot_size
+        if symbol in self._pending:
+            self._pending[symbol] = whole_lots(self._pending[symbol] * ratio, lot)
+        # What the close before this bar left unfilled (same_close) is in shares of before the split.
+        self._unfilled = [
+            u._replace(quantity=whole_lots(u.quantity * ratio, lot)) if u.symbol == symbol else u
+            for u in self._unfilled
+        ]
+        remainder = self.ledger.split(symbol, ratio)
+        if remainder:
+            price, at = track.reference[i], track.filled_at[i]
+            paid_out = Fill(symbol, self._sessions[i], at, -remainder, price, price, 0.0, IN_LIEU)
+            self.ledger.apply(paid_out)
+            fills.append(paid_out)
 
     def _close_out(self, i: int, fills: list[Fill]) -> None:
         """Equity is gone: close every position at the close that says so, at no cost, and end.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -127,6 +128,14 @@ def split_ratios(data: InstrumentData) -> Floats:
         if event.kind == "split" and (bar := _effective_bar(data, event)) is not None:
             ratio[bar] *= event.value
     return ratio
+
+
+def split_of(events: Sequence[CorporateEvent]) -> float:
+    """New shares per old one of all splits of one bar; 1 without one.
+
+    They take effect as one: a fraction of a share between two of them is never held, and never paid out.
+    """
+    return math.prod(event.value for event in events if event.kind == "split")
 
 
 def _effective_bar(data: InstrumentData, event: CorporateEvent) -> int | None:

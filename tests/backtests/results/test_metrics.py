@@ -9,7 +9,7 @@ import pytest
 from tests.support.helpers import prepared
 from varve.backtests.results.metrics import compute_metrics, session_returns
 from varve.backtests.results.track import track_of_records
-from varve.backtests.results.vectorbt_adapter import check_replay, return_metrics
+from varve.backtests.results.vectorbt_adapter import check_track, return_metrics
 from varve.backtests.simulate.steps import simulate
 from varve.errors import IntegrityError
 
@@ -35,12 +35,7 @@ def a_track(name):
 
 
 def replayed(track):
-    pnl = [e - track.equity[0] - d for e, d in zip(track.equity, track.dividends, strict=True)]
-    return check_replay(
-        sessions=track.sessions, closes=track.close, fills=track.fills,
-        split_factors=track.split_factors,
-        trading_pnl=pnl, initial_cash=track.equity[0],
-    )  # fmt: skip
+    return check_track(track, filled_after_mark=False)
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -1,11 +1,12 @@
-"""Dividends of a track: who held before the ex-date is paid, on the shares of that day."""
+"""A track of what was recorded; and of an old record, whose dividends are rebuilt from positions."""
 
 from datetime import date
+from itertools import accumulate
 from types import SimpleNamespace
 
 import pytest
 
-from varve.backtests.results.track import _dividends
+from varve.backtests.results.track import _facts_of_old_record
 from varve.types import CorporateEvent
 
 DAYS = [date(2023, 1, day) for day in (3, 4, 5, 9)]
@@ -13,7 +14,10 @@ DAYS = [date(2023, 1, day) for day in (3, 4, 5, 9)]
 
 def received(position, *events):
     made = tuple(CorporateEvent("X", kind, date(2023, 1, day), value) for kind, day, value in events)
-    return _dividends(SimpleNamespace(data=SimpleNamespace(events=made)), DAYS, position)
+    data = SimpleNamespace(events=made, bars=SimpleNamespace(close=[1.0] * len(DAYS)))
+    prepared = SimpleNamespace(data=data, window=SimpleNamespace(first=0))
+    facts = _facts_of_old_record(prepared, DAYS, position)
+    return list(accumulate((fact.dividends for fact in facts), initial=0.0))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The run digest: what of a run's record must be equal for two runs to be the same run.
 
-A digest has a version, kept in ``run.json`` as ``digest_version``; without one it is version 1. A run
-keeps the version that it began with.
+A digest has a version, kept in ``run.json`` as ``digest_version``; without one it is version 1. A
+finished run keeps the version that it has; one that is resumed takes the latest.
 
 Version 1 hashes every column of the journal but :data:`~varve.backtests.record.journal.UNCOMPARED` and
 those that came after it, and then the derived files of the folder: so another digit in a table is another

@@ -53,12 +53,13 @@ CREATE TABLE memory_events (
 _IMAGES = "CREATE TABLE images (sha256 TEXT PRIMARY KEY, data BLOB NOT NULL) STRICT;"
 """From schema 2 on: the images that messages name, each once; the name stands for them in the digest."""
 
-_BECAME = "ALTER TABLE steps ADD COLUMN became TEXT;"
-"""From schema 3 on: what became of each decision's wish; null in steps that were written before."""
+_EXCHANGE = "ALTER TABLE steps ADD COLUMN became TEXT; ALTER TABLE steps ADD COLUMN bar TEXT;"
+"""From schema 3 on: what became of each decision's wish, and what the exchange did beside the fills; null in
+steps that were written before."""
 
 _KIND = Kind(
     name="journal",
-    migrations=(_SCHEMA, _IMAGES, _BECAME),
+    migrations=(_SCHEMA, _IMAGES, _EXCHANGE),
     mend_open="check the folder and its rights",
     mend_damaged=COPY_AGAIN,
     mend_newer="use the newer Varve that wrote it",
@@ -66,7 +67,7 @@ _KIND = Kind(
 
 UNCOMPARED = frozenset({"run_id", "seconds", "attempt", "cached"})
 """Columns that may differ between equal runs."""
-SINCE_SCHEMA_3 = frozenset({"became"})
+SINCE_SCHEMA_3 = frozenset({"became", "bar"})
 """Columns that version 1 of the run digest does not know."""
 
 ROWS: Mapping[Table, type[StepRow | CallRow | EventRow]] = {
@@ -209,6 +210,7 @@ _JSON_COLUMNS = frozenset(
         "orders",
         "fills",
         "became",
+        "bar",
         "outcomes",
         "portfolio",
         "messages",
@@ -265,6 +267,7 @@ def _step_columns(record: StepRecord) -> JsonObject:
         "portfolio": portfolio_json(record.portfolio),
         "seconds": record.seconds,
         "became": [one._asdict() for one in record.became],
+        "bar": None if record.bar is None else record.bar._asdict(),
     }
 
 

@@ -13,6 +13,7 @@ from pydantic import Field
 from varve.backtests.record.entry import Entry, Many, Number
 from varve.backtests.record.step import Phase
 from varve.envs.desk import Became
+from varve.envs.step import BarFacts
 from varve.types import Json, JsonObject, Usage
 
 StepKey = tuple[str, int, str, str]
@@ -164,6 +165,22 @@ class BecameEntry(Entry):
         return Became(self.symbol, self.action, self.ordered, self.filled, self.left, self.reason)
 
 
+class BarEntry(Entry):
+    """What the exchange did to the instrument on the bar of the fill, beside its fills."""
+
+    mark: Number
+    """The price at which the position was marked, currency per share."""
+    dividends: Number = 0.0
+    """Cash received less paid, in currency."""
+    split: Number = 1.0
+    """New shares per share of the bar before."""
+
+    @property
+    def plain(self) -> BarFacts:
+        """The same as the exchange has it."""
+        return BarFacts(self.mark, self.dividends, self.split)
+
+
 class OutcomeEntry(Entry):
     """What an earlier decision came to, known at this one."""
 
@@ -231,6 +248,8 @@ class StepRow(KeyedRow):
     """How long the step took."""
     became: Many[BecameEntry] | None = None
     """What became of the decision's wish; empty without one, None in steps of journals before schema 3."""
+    bar: BarEntry | None = None
+    """What the exchange did on the bar of the fill; None for a lesson, and before schema 3."""
 
 
 class CalledTool(Entry):

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import Literal
 
 from varve.envs.desk import Became
+from varve.envs.step import BarFacts
 from varve.types import Decision, Fill, MemoryEvent, ModelCall, Order, Outcome, Portfolio
 
 Phase = Literal["warmup", "trade"]
@@ -14,7 +15,11 @@ Phase = Literal["warmup", "trade"]
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """All of one step, for the journal. ``session`` is the last ended one, ``portfolio`` after the fill."""
+    """All of one step, for the journal.
+
+    ``session`` is the last ended one, ``portfolio`` after the fill. ``bar`` is what the exchange did on the
+    bar of the fill; None for a lesson.
+    """
 
     phase: Phase
     step: int
@@ -32,3 +37,4 @@ class StepRecord:
     memory_events: tuple[MemoryEvent, ...]
     seconds: float
     became: tuple[Became, ...] = ()
+    bar: BarFacts | None = None

@@ -10,7 +10,7 @@ from varve.backtests.record.rows import BecameEntry, StepRow
 from varve.backtests.record.run_record import RunRecord
 from varve.backtests.simulate.prepare import Prepared
 from varve.envs.desk import ALREADY, NOTHING_HELD, WORDS
-from varve.envs.exchange import BELOW_ONE_LOT
+from varve.envs.step import BELOW_ONE_LOT
 from varve.market.data import InstrumentData
 
 FAILING_SHARE = 0.10

@@ -28,7 +28,7 @@ from varve.backtests.results.metrics_file import (
 from varve.backtests.results.sharpe import window_sentence
 from varve.backtests.results.stage_figures import abstentions, stage_figures
 from varve.backtests.results.track import Track, track_of_records, track_of_rows
-from varve.backtests.results.vectorbt_adapter import check_replay
+from varve.backtests.results.vectorbt_adapter import check_track
 from varve.backtests.simulate.from_record import bar_index, recorded_data
 from varve.backtests.simulate.prepare import Prepared, find_trader
 from varve.backtests.simulate.random_draws import luck_range
@@ -187,18 +187,7 @@ def _of_agent(
 
 def _against_vectorbt(track: Track, prepared: Prepared) -> float:
     """How far ledger and vectorbt lie apart at most, as a fraction of initial equity."""
-    return check_replay(
-        sessions=track.sessions,
-        closes=track.close,
-        fills=track.fills,
-        split_factors=track.split_factors,
-        trading_pnl=[
-            equity - track.equity[0] - dividends
-            for equity, dividends in zip(track.equity, track.dividends, strict=True)
-        ],
-        initial_cash=track.equity[0],
-        filled_after_mark=prepared.fill_rule == "same_close",
-    )
+    return check_track(track, filled_after_mark=prepared.fill_rule == "same_close")
 
 
 def check_ledger(folder: RunFolder, data: InstrumentData) -> float:

@@ -15,7 +15,8 @@ from varve.backtests.record.step import StepRecord
 from varve.clock import stopwatch
 from varve.envs.costs import CostModel
 from varve.envs.desk import Desk
-from varve.envs.exchange import Exchange, StepResult
+from varve.envs.exchange import Exchange
+from varve.envs.step import StepResult
 from varve.errors import TooManyFailuresError
 from varve.market.calendars import get_calendar
 from varve.market.data import InstrumentData
@@ -129,6 +130,7 @@ class Simulation:
                 memory_events=events,
                 seconds=stopwatch() - started,
                 became=became,
+                bar=self.exchange.facts(self.instrument.symbol),
             )
             self._watch_failures(decision)
             if result.terminated:
