@@ -36,6 +36,15 @@ DocumentKind = Literal["news", "10-Q", "10-K", "guidance"]
 """``guidance`` is an expert's word to the trader: shown only to agents that ask for it by its kind."""
 
 
+RULES = 2
+"""The rules by which runs that begin now trade and remember; a run keeps those that it began with.
+
+1: what a participation cap leaves of an order is forgotten; a demotion renews a memory's age; a debit at
+the instant of a close that takes a memory below its purge limit removes it at the next close.
+2: such an order is worked off (``sizer.work_off``); a demotion keeps the age; the memory goes at that close.
+"""
+
+
 class Action(StrEnum):
     """What a decision asks for. ``HOLD`` keeps the position, ``FLAT`` closes it."""
 

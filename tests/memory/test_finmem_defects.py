@@ -1,6 +1,7 @@
 """What FinMem's released code breaks, one test each, for the default preset and for the mended one."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -137,7 +138,7 @@ def test_promoted_memories_still_receive_credit_and_recall(preset):
 
 
 @both
-def test_a_promotion_and_a_demotion_renew_recency(preset):
+def test_a_promotion_renews_recency_and_a_demotion_keeps_the_age(preset):
     memory = make(preset, importance="judged")
     memory_id = put(memory, "news", importance=90.0)
     for _ in range(2):
@@ -145,10 +146,13 @@ def test_a_promotion_and_a_demotion_renew_recency(preset):
     memory.close_session(day(8))
     assert memory.tier_of(memory_id) == "mid"
     assert memory.recall("news", day(8), 1, "mid")["mid"][0].recency == pytest.approx(1.0)
-    for _ in range(8):
+    for _ in range(2):
         memory.credit([memory_id], -1, day(9))
     assert memory.close_session(day(10)).demoted == (memory_id,)
-    assert memory.recall("news", day(10), 1, "short")["short"][0].recency == pytest.approx(1.0)
+    tau = memory.config.tier("short").tau_days
+    (hit,) = memory.recall("news", day(10), 1, "short")["short"]
+    assert hit.recency == pytest.approx(math.exp(-2 / tau))  # two days since its promotion, not since now
+    assert memory.tier_of(memory_id) == "short"
 
 
 @both

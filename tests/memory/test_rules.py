@@ -1,9 +1,12 @@
 """Rules of layered memory beside FinMem's defects: time, merging, importance, presets, bad input."""
 
+import math
 from datetime import datetime, timedelta, timezone
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.support.memory_helpers import TableEmbedder, day, make, put
 from varve.errors import DataError, IntegrityError, SettingError, UnknownNameError, UsageError
@@ -149,6 +152,78 @@ def test_finmem_code_purges_by_importance_only_what_was_debited():
     memory.credit([blamed], -1, day(0))
     assert memory.close_session(day(1)).purged == (blamed,)
     assert memory.tier_of(plain) == "long"
+
+
+def test_a_debit_at_the_instant_of_a_close_purges_at_that_close():
+    memory = make("finmem-code", importance="judged")
+    blamed = put(memory, "blamed", tier="reflection", importance=8.0)
+    memory.credit([blamed], -1, day(0))
+    assert memory.close_session(day(0)).purged == (blamed,)
+
+
+def test_the_age_limit_is_strict():
+    memory = make("varve", importance="judged")
+    news = put(memory, "news", importance=50.0)
+    edge = day(memory.config.purge_after_taus * memory.config.tier("short").tau_days)
+    assert memory.close_session(edge).purged == ()
+    assert memory.close_session(edge + timedelta(microseconds=1)).purged == (news,)
+
+
+@pytest.mark.parametrize("rules", [1, 2])
+def test_a_discredited_report_does_not_rise(rules):
+    """A run keeps the rules that it began with: before rules 2 a demotion renewed recency."""
+    memory = make(importance="judged", rules=rules)
+    report = put(memory, "report", tier="long", importance=80.0)
+
+    def score(at):
+        return max(hit.score for hits in memory.recall("report", day(at), 1).values() for hit in hits)
+
+    before = score(200)
+    for _ in range(2):
+        memory.credit([report], -1, day(200))
+    assert memory.close_session(day(200)).demoted == (report,)
+    assert (score(200) < before) == (rules == 2)
+
+
+@pytest.mark.parametrize("rules", [1, 2])
+def test_what_sank_at_the_close_itself_goes_then_or_under_the_old_rules_at_the_next(rules):
+    memory = make("finmem-code", importance="judged", rules=rules)
+    blamed = put(memory, "blamed", tier="reflection", importance=8.0)
+    memory.credit([blamed], -1, day(5))
+    assert memory.close_session(day(5)).purged == ((blamed,) if rules == 2 else ())
+    assert memory.close_session(day(6)).purged == (() if rules == 2 else (blamed,))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    debits=st.lists(st.tuples(st.integers(0, 12), st.booleans()), max_size=14),
+    closes=st.sets(st.integers(0, 12), min_size=1),
+    importance=st.floats(3, 30),
+    preset=st.sampled_from(["finmem-code", "finmem-paper"]),
+)
+def test_a_memory_goes_at_the_first_close_that_finds_it_due(debits, closes, importance, preset):
+    """The rule by hand: below the limit at the close (by decay alone where the preset has it), or too old."""
+    memory = make(preset, importance="judged")
+    fact = put(memory, "fact", tier="short", importance=importance)
+    config, tier = memory.config, memory.config.tier("short")
+    base, base_day, net, running = importance, 0, 0, 0
+    for now in range(13):
+        for _, good in (pair for pair in sorted(debits) if pair[0] == now):
+            points = base * math.exp((now - base_day) * tier.log_factor_per_day)
+            running += 1 if good else -1
+            net += 1 if good else -1
+            sign = 1 if good else -1
+            times = abs(running) if config.credit_cumulative and running * sign > 0 else 1
+            base, base_day = points + sign * config.credit_points * times, now
+            memory.credit([fact], sign, day(now))
+        if now in closes:
+            points = base * math.exp((now - base_day) * tier.log_factor_per_day)
+            sunk = points < 5 and (net < 0 or not config.purge_needs_debit)
+            old = now > config.purge_after_taus * tier.tau_days
+            report = memory.close_session(day(now))
+            assert (report.purged == (fact,)) == (sunk or old)
+            if sunk or old or report.promoted:
+                return
 
 
 def _promoted_share(preset, *, credited_after=8):

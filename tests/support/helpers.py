@@ -16,7 +16,7 @@ START, END, WARMUP = date(2023, 3, 1), date(2023, 5, 31), date(2023, 1, 3)
 
 def prepared(agent="finmem", ticker="TSLA", **settings) -> Prepared:
     """A short run on a sample world, every name looked up."""
-    wanted = {"start": START, "end": END, "data": "sample", "llm": "scripted", **settings}
+    wanted = {"start": START, "end": END, "data": "sample", "world": "strong", "llm": "scripted", **settings}
     if find_trader(agent).allows_warm_up:
         wanted.setdefault("warmup_start", WARMUP)
     return prepare(RunConfig.build(agent=agent, ticker=ticker, **wanted))

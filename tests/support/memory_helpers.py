@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from varve.memory import LayeredMemory, MemoryConfig
+from varve.types import RULES
 
 START = datetime(2021, 1, 4, 14, tzinfo=UTC)
 MENDED = ("varve", "finmem-code")
@@ -37,11 +38,11 @@ class TableEmbedder:
         return vector / np.linalg.norm(vector)
 
 
-def make(preset="varve", embedder=None, *, seed=0, trace=None, folder=None, run_id="run", **settings):
-    config = MemoryConfig.build(preset=preset, **settings)
-    return LayeredMemory(
-        config, embedder or TableEmbedder(), seed=seed, trace=trace, folder=folder, run_id=run_id
-    )
+def make(
+    preset="varve", embedder=None, *, seed=0, trace=None, folder=None, run_id="run", rules=RULES, **settings
+):
+    config, given = MemoryConfig.build(preset=preset, **settings), embedder or TableEmbedder()
+    return LayeredMemory(config, given, seed=seed, trace=trace, folder=folder, run_id=run_id, rules=rules)
 
 
 def put(memory, text, at=0, tier="short", ticker="TSLA", *, now=None, **rest):

@@ -130,6 +130,7 @@ class Agent(Trader):
                 folder=context.memory_folder,
                 snapshot=context.snapshot,
                 judge=self._judge,
+                rules=context.rules,
             )
         )
         self._memories.append(memory)

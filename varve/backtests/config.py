@@ -44,7 +44,7 @@ class RunConfig(FrozenConfig):
     data: Literal["auto", "store", "sample"] = "auto"
     """auto, store or sample; auto takes stored data where it has some."""
     world: str = "default"
-    """Sample world: default, noise or planted."""
+    """Sample world: default, strong, noise or planted."""
     world_seed: int = 0
     """Seed of the sample world."""
     news: bool = True

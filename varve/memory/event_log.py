@@ -19,7 +19,7 @@ from varve.memory.recall import MemoryReader
 from varve.memory.state.columns import Vector
 from varve.memory.state.config import MemoryConfig
 from varve.memory.state.tiers import TOLD_WHOLE, data_of, own_changes
-from varve.types import EventData, MemoryEvent, Trace
+from varve.types import RULES, EventData, MemoryEvent, Trace
 
 
 class Opened(TypedDict, total=False):
@@ -50,9 +50,10 @@ class MemoryKeeper(MemoryReader):
         name: str = "finmem",
         snapshot: Snapshot | None = None,
         judge: Judge | None = None,
+        rules: int = RULES,
     ) -> None:
         super().__init__(config, embedder, trace if trace is not None else Trace(), name)
-        self.seed, self.run_id, self._judge = seed, run_id, judge
+        self.seed, self.run_id, self._judge, self._rules = seed, run_id, judge, rules
         self._disk: DiskCopy | None = None
         if folder is not None:
             self._disk = DiskCopy(folder, run_id, name, config, embedder)

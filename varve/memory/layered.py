@@ -48,6 +48,7 @@ class LayeredMemory(MemoryKeeper):
         snapshot: what it begins with; nothing when None.
         judge: gives new texts their importance where the setting is ``judged``, each one once; None from
             it gives the constant, and the ``added`` event says ``unjudged``. Without a judge callers do.
+        rules: see :data:`varve.types.RULES`.
 
     Raises:
         UsageError: if the snapshot has no memory of that name, or another embedder made it.
@@ -69,6 +70,7 @@ class LayeredMemory(MemoryKeeper):
             name=opening.name,
             snapshot=opening.snapshot,
             judge=opening.judge,
+            rules=opening.rules,
         )
 
     # -- storing ------------------------------------------------------------------------------
@@ -273,7 +275,7 @@ class LayeredMemory(MemoryKeeper):
                 kind, data = jump
                 (promoted if kind == "promoted" else demoted).append(memory_id)
                 self._do(kind, memory_id, moment, data)
-        purged = list(self._state.due(now_ns))
+        purged = list(self._state.due(now_ns, debited_now=self._rules >= 2))
         for memory_id, data in purged:
             self._do("purged", memory_id, moment, data)
         self._do("closed", "", moment, {})
@@ -302,4 +304,8 @@ class LayeredMemory(MemoryKeeper):
         if not rises and not sinks:
             return None
         kind, place = ("promoted", place + 1) if rises else ("demoted", place - 1)
-        return kind, {"from": entry.tier, "to": LADDER[place], "importance": importance}
+        data = {"from": entry.tier, "to": LADDER[place], "importance": importance}
+        if kind == "demoted" and self._rules >= 2:
+            # Told in the event, so that a journal is rebuilt by the rule under which it was written.
+            data["keeps_age"] = True
+        return kind, data

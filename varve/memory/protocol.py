@@ -19,7 +19,7 @@ from varve.memory.embed.base import Embedder
 from varve.memory.labels import Labelled, LabelledQuery
 from varve.memory.state.config import MemorySettings
 from varve.memory.state.records import CreditReport, MemoryRecord, NewMemory, Recalled, SessionReport
-from varve.types import Json, Trace
+from varve.types import RULES, Json, Trace
 
 Judge = Callable[[NewMemory], float | None]
 """Gives a new memory its importance, 0 to 100 points; None where it could not."""
@@ -103,6 +103,7 @@ class Opening:
         folder: where it may keep files; None keeps it in this process only.
         snapshot: what it begins with; nothing when None.
         judge: gives new texts their importance where the settings say ``judged``.
+        rules: see :data:`varve.types.RULES`; a recorded run is made again by its own.
     """
 
     settings: MemorySettings
@@ -114,6 +115,7 @@ class Opening:
     folder: Path | None = None
     snapshot: Snapshot | None = None
     judge: Judge | None = None
+    rules: int = RULES
 
 
 class MemoryKind(Protocol):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from varve.config import FrozenConfig
 from varve.market.observation import Observation
-from varve.types import Action, Decision, FillRule, Instrument, Intent, Outcome, Trace
+from varve.types import RULES, Action, Decision, FillRule, Instrument, Intent, Outcome, Trace
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -41,6 +41,7 @@ class RunContext:
         embedder: name of the registered embedder.
         snapshot: what memories begin with; None for nothing.
         replies: where replies made before come from; hand it to the model session.
+        rules: by which memory moves and purges; hand it to the memory.
     """
 
     run_id: str
@@ -55,6 +56,7 @@ class RunContext:
     embedder: str = "hashing"
     snapshot: Snapshot | None = None
     replies: ReplySource | None = None
+    rules: int = RULES
 
 
 @dataclass(frozen=True)

@@ -37,13 +37,6 @@ class RecordedSettings(RunConfig):
         return self.model_dump(mode="json", exclude_unset=True)
 
 
-RULES = 2
-"""The rules by which runs that begin now trade and remember.
-
-1: what a participation cap leaves of an order is forgotten. 2: it is worked off (``sizer.work_off``).
-"""
-
-
 class WindowEntry(Entry):
     """The sessions of a run; dates are ISO dates, both ends included."""
 
@@ -216,7 +209,7 @@ class RunRecord(Entry):
     digest_version: int = 1
     """What the run digest hashes; see :mod:`varve.backtests.record.digest`."""
     rules: int = 1
-    """The rules by which it trades and remembers; see :data:`RULES`."""
+    """The rules by which it trades and remembers; see :data:`varve.types.RULES`."""
     run_id: str
     """What the run is called."""
     status: Status

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from varve import registry
 from varve.backtests.config import RunConfig
 from varve.backtests.record.inputs import visible_until
-from varve.backtests.record.run_record import RULES
 from varve.backtests.simulate.rule_search import Search, search
 from varve.backtests.simulate.starting_memory import begin_window, kept_snapshot
 from varve.backtests.simulate.window import Window, after_knowledge, resolve_window
@@ -20,7 +19,7 @@ from varve.errors import UnknownNameError
 from varve.market.calendars import get_calendar
 from varve.market.data import InstrumentData
 from varve.strategies.base import Trader
-from varve.types import FillRule
+from varve.types import RULES, FillRule
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel

@@ -96,6 +96,7 @@ def steps_of(
         embedder=prepared.config.embedder,
         snapshot=prepared.snapshot,
         replies=replies,
+        rules=prepared.rules,
     )
     trader.begin(context)
     window = prepared.window

@@ -85,7 +85,9 @@ def generate(ticker: str, spec: Spec, world: str, seed: int, end: date) -> Instr
 
 
 def _session_rng(ticker: str, world: str, seed: int, number: int) -> np.random.Generator:
-    key = zlib.crc32(f"{ticker}/{world}".encode()) | (seed & 0xFFFFFFFF) << 32
+    # The worlds where text leads are one world at several strengths.
+    named = "default" if world in specs.LEAD_STRENGTH else world
+    key = zlib.crc32(f"{ticker}/{named}".encode()) | (seed & 0xFFFFFFFF) << 32
     return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, number + 1]))
 
 
@@ -107,7 +109,7 @@ def _price(
     jump, jump_sign = rng.random(2)
     sigma = state.variance**0.5
     shift = state.shifts.pop(number, 0.0)
-    if world == "default":
+    if world in specs.LEAD_STRENGTH:
         if jump < specs.JUMP_PROBABILITY:
             day_z += specs.JUMP_SIZE * (1.0 if jump_sign < 0.5 else -1.0)
         away = np.log(state.close * state.splits / spec.price)
@@ -134,7 +136,7 @@ def _price(
     columns.low.append(round(min(opened, closed) * np.exp(-0.4 * sigma * abs(low_z)), 4))
     surprise = min(abs(day_z), 4.0) - 0.8
     columns.volume.append(float(round(spec.volume * state.splits * np.exp(0.25 * volume_z + 0.3 * surprise))))
-    if world == "default":
+    if world in specs.LEAD_STRENGTH:
         shock = sigma * day_z
         state.variance = (
             (1 - specs.GARCH_ALPHA - specs.GARCH_BETA) * specs.RESIDUAL_VARIANCE_SHARE * daily**2
@@ -148,8 +150,8 @@ def _price(
 def _corporate_events(
     ticker: str, spec: Spec, world: str, sessions: list[date], number: int, state: _State
 ) -> list[CorporateEvent]:
-    """Splits and dividends of the default world; the others have none, so that nothing drifts."""
-    if world != "default" or number == 0:
+    """Splits and dividends of worlds where text leads; the others have none, so that nothing drifts."""
+    if world not in specs.LEAD_STRENGTH or number == 0:
         return []
     session, before = sessions[number], sessions[number - 1]
     found = []
@@ -207,8 +209,9 @@ def _headline(rng: np.random.Generator, spec: Spec, world: str, number: int, sta
     coin = rng.random() < 0.5
     leading = role < specs.LEADING_SHARE
     contradicting = not leading and role < specs.LEADING_SHARE + specs.CONTRADICTING_SHARE
-    if world == "default" and (leading or contradicting):
-        move = specs.LEAD_STRENGTH if up is leading else -specs.LEAD_STRENGTH
+    if world in specs.LEAD_STRENGTH and (leading or contradicting):
+        strength = specs.LEAD_STRENGTH[world]
+        move = strength if up is leading else -strength
         state.shifts[number + lead] = state.shifts.get(number + lead, 0.0) + move
     rest = role - specs.LEADING_SHARE - specs.CONTRADICTING_SHARE
     tone: grammar.Tone
@@ -238,9 +241,9 @@ def _planted(
 
 
 def _filing_tone(rng: np.random.Generator, world: str, state: _State) -> grammar.Tone:
-    """Loosely the last quarter's move in the default world; a coin elsewhere."""
+    """Loosely the last quarter's move in worlds where text leads; a coin elsewhere."""
     coin = rng.random()
-    if world != "default" or len(state.closes) < 64 or coin < 0.25:
+    if world not in specs.LEAD_STRENGTH or len(state.closes) < 64 or coin < 0.25:
         return "positive" if rng.random() < 0.5 else "negative"
     return "positive" if state.closes[-1] > state.closes[-64] else "negative"
 

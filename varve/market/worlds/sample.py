@@ -10,7 +10,7 @@ from varve.market.data import InstrumentData
 from varve.market.worlds.specs import FIRST_SESSION, LAST_SESSION, SPECS
 
 TICKERS = tuple(sorted(SPECS))
-WORLDS = ("default", "noise", "planted")
+WORLDS = ("default", "strong", "noise", "planted")
 
 
 def sample_world(
@@ -18,7 +18,8 @@ def sample_world(
 ) -> InstrumentData:
     """Synthetic prices (USD), events and documents of a ticker from 2020-01-02 to ``end``.
 
-    ``default`` has regimes, clustered volatility, jumps, and text of which a part leads prices;
+    ``default`` has regimes, clustered volatility, jumps, and text of which a part leads prices a little;
+    ``strong`` is the same with text that leads them so much that whoever reads gets rich;
     ``noise`` is a martingale with text that means nothing; ``planted`` is ``noise`` with one phrase
     that is worth 20 % a year. A later ``end`` begins with exactly the earlier one's facts.
 

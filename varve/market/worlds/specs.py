@@ -23,8 +23,10 @@ MIXED_SHARE = 0.05
 """Share with both tones in one line; the rest is neutral chatter."""
 
 MAX_LEAD = 10
-LEAD_STRENGTH = 0.40
-"""A leading headline shifts the open-to-close return of one later session by ±0.4 daily volatilities."""
+LEAD_STRENGTH = {"default": 0.15, "strong": 0.40}
+"""In the worlds where text leads prices: a leading headline shifts the open-to-close return of one later
+session by ± so many daily volatilities. Both worlds have the same draws. ``strong`` is for tests: who reads
+gets rich. ``default`` is set so that an agent that reads has a Sharpe ratio of 1.5 to 2 (docs)."""
 MOOD_PERSISTENCE = 0.80
 """News comes in stories: the tone of leading headlines follows a mood with this daily autocorrelation."""
 

@@ -267,7 +267,18 @@ class State:
         self.missed_credits += 1
 
     def _promoted(self, event: MemoryEvent) -> None:
-        """Into another tier, up or down: Δ starts anew, and the tier's credits too."""
+        """Into the tier above: Δ starts anew, and the tier's credits too."""
+        self._move(event, renewed_at=to_ns(event.at))
+
+    def _demoted(self, event: MemoryEvent) -> None:
+        """Into the tier below: Δ goes on, so that what was discredited does not rise by it.
+
+        Events of before rules 2 do not say so, and there Δ starts anew.
+        """
+        renewed_at = None if event.data.get("keeps_age") else to_ns(event.at)
+        self._move(event, renewed_at=renewed_at)
+
+    def _move(self, event: MemoryEvent, *, renewed_at: int | None) -> None:
         entry = self.entry(event.memory_id)
         old, new = self.tiers[entry.tier], self.tiers[event.data["to"]]
         row = entry.row
@@ -275,10 +286,10 @@ class State:
         new.available[new_row], new.base_at[new_row] = old.available[row], old.base_at[row]
         self._remove_row(entry)
         entry.tier, entry.row = event.data["to"], new_row
-        entry.promoted_ns, entry.tier_credits = to_ns(event.at), 0.0
+        entry.tier_credits = 0.0
+        if renewed_at is not None:
+            entry.promoted_ns = renewed_at
         self._set_importance(entry, event)
-
-    _demoted = _promoted
 
     def _purged(self, event: MemoryEvent) -> None:
         entry = self.entry(event.memory_id)
@@ -312,18 +323,26 @@ class State:
         if floor is not None and (entry.net_credits < 0 or not config.purge_needs_debit):
             base, base_at = float(columns.base[row]), int(columns.base_at[row])
             if base < floor:
-                expires = min(expires, base_at)
+                # Below it already at ``base_at``: due at a close of that very instant.
+                expires = min(expires, base_at - 1)
             elif log_factor < 0:
                 days = math.log(floor / base) / log_factor if floor > 0 else math.inf
                 expires = min(expires, base_at + int(min(days, 1e5) * DAY_NS))
         columns.expires[row] = min(expires, LATEST_NS)
 
-    def due(self, now_ns: int) -> Iterator[tuple[str, EventData]]:
-        """What has to go at ``now_ns``, tier by tier: ids, and the data of a ``purged`` event."""
+    def due(self, now_ns: int, *, debited_now: bool = True) -> Iterator[tuple[str, EventData]]:
+        """What has to go at ``now_ns``, tier by tier: ids, and the data of a ``purged`` event.
+
+        Without ``debited_now`` (rules 1) what sank below the limit at this very instant stays until the next
+        close.
+        """
         for tier in TIERS:
             columns, settings = self.tiers[tier], self.config.tier(tier)
             for memory_id in columns.expired(now_ns):
                 entry = self.entries[memory_id]
+                sank_at = int(columns.base_at[entry.row])
+                if not debited_now and sank_at == now_ns and int(columns.expires[entry.row]) == sank_at - 1:
+                    continue
                 age_days = (now_ns - int(columns.since[entry.row])) / DAY_NS
                 old = age_days > self.config.purge_after_taus * settings.tau_days
                 data = {
