@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from varve.config import home
-from varve.errors import IntegrityError, NoDataError, SettingError, StorageError, near_names
+from varve.errors import DataError, IntegrityError, NoDataError, SettingError, StorageError, near_names
 from varve.market.data import InstrumentData, Provenance, instrument_json
 from varve.market.parquet import read_tables, write_tables
 from varve.types import Instrument, JsonObject
@@ -365,7 +365,13 @@ def _read_data(ticker: str, folder: Path, raw: ProvenanceTable) -> InstrumentDat
             f"the folder of {ticker!r} holds data of {instrument.symbol!r}",
             mend=_again(ticker, str(raw["source"])),
         )
-    return InstrumentData(instrument, bars, provenance, documents, events)
+    try:
+        return InstrumentData(instrument, bars, provenance, documents, events)
+    except DataError as error:
+        raise StorageError(
+            f"stored data of {ticker!r} cannot be used: {error.message}",
+            mend=_again(ticker, str(raw["source"])),
+        ) from error
 
 
 def _entry(ticker: str, raw: ProvenanceTable) -> StoreEntry:

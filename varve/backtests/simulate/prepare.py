@@ -62,6 +62,20 @@ class Prepared:
         return lessons + self.window.last - self.window.first
 
 
+def on_other_data(prepared: Prepared, data: InstrumentData) -> Prepared:
+    """The run on data that differs from its own after some instant; it then ends where that data ends.
+
+    A run's data ends with its window, so the data, the window and the settings say one and the same end.
+    """
+    last = len(data.bars) - 1
+    return replace(
+        prepared,
+        data=data,
+        window=replace(prepared.window, last=last),
+        config=prepared.config.model_copy(update={"end": data.bars.session(last)}),
+    )
+
+
 def find_trader(name: str) -> type[Trader]:
     """The agent or strategy of that name.
 
