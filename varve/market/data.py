@@ -24,6 +24,7 @@ from varve.types import Bar, CorporateEvent, Document, FillRule, Instrument
 
 Floats = NDArray[np.float64]
 Adjustment = Literal["raw", "split_adjusted", "back_adjusted"]
+Frequency = Literal["daily", "weekly", "monthly"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ class Provenance:
 
     ``adjustment``: ``raw`` prices as traded; ``split_adjusted`` as quoted after later splits;
     ``back_adjusted`` for splits and dividends (its dividend events are off). ``fill_rule`` is the
-    first price traded after a decision. ``synthetic`` marks sample worlds.
+    first price traded after a decision. ``synthetic`` marks sample worlds. ``frequency`` is None for data
+    that was stored before it was asked for.
     """
 
     source: str
@@ -41,11 +43,12 @@ class Provenance:
     synthetic: bool = False
     pulled_at: str | None = None
     note: str = ""
+    frequency: Frequency | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BarSeries:
-    """Daily bars of one instrument in columns, oldest first, all of length n.
+    """Bars of one instrument in columns, oldest first, all of length n.
 
     ``sessions`` datetime64[D]; ``start_ns`` and ``end_ns`` int64 nanoseconds UTC; prices in the
     instrument's currency per share; ``volume`` in shares. NaN where the source has no value;

@@ -17,6 +17,7 @@ from varve.envs.sizing import Sizer, get_sizer
 from varve.errors import UnknownNameError
 from varve.market.calendars import get_calendar
 from varve.market.data import InstrumentData
+from varve.market.frequency import missing_sentence
 from varve.strategies.base import Trader
 from varve.types import FillRule
 
@@ -137,9 +138,9 @@ def prepare(config: RunConfig) -> Prepared:
     snapshot = kept_snapshot(config)
     if snapshot is not None:
         window = begin_window(config, snapshot, trader_class, data, window)
+    missing = missing_sentence(data, window.warmup_first, window.last)
+    label = f"{loaded.label}; in this run {missing}" if missing else loaded.label
     calendar = get_calendar(data.instrument.calendar)
     decided_until = calendar.decision_at(data.bars.session(window.last - 1))
     data = visible_until(data, window.last, decided_until, news=config.news)
-    return Prepared(
-        config, trader_class, trader_config, data, loaded.label, window, model, snapshot, searched
-    )
+    return Prepared(config, trader_class, trader_config, data, label, window, model, snapshot, searched)
