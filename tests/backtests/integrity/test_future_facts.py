@@ -61,7 +61,9 @@ def test_when_the_data_was_pulled_is_caught(future_of):
 
 @pytest.mark.parametrize("name", [*registry.names("strategies"), *registry.names("agents")])
 def test_every_honest_trader_passes(future_of, name):
-    check = future_of(agent=name, **AROUND_A_SPLIT)
+    # An agent's day takes longer than a rule's.
+    short = {"start": date(2022, 8, 18), "end": date(2022, 8, 31), "warmup_start": date(2022, 8, 5)}
+    check = future_of(agent=name, **{**AROUND_A_SPLIT, **(short if name in registry.names("agents") else {})})
     assert check.passed, check.detail
 
 
