@@ -7,7 +7,7 @@ from datetime import timedelta
 from tests.support.cheats import behind
 from varve.market.store import Store
 from varve.strategies.base import Trader
-from varve.types import Action
+from varve.types import Action, Decision
 
 
 class FactPeek(Trader):
@@ -221,6 +221,44 @@ def _exchange():
     return frame.f_locals["self"].exchange
 
 
+class LearnsAhead(FactPeek):
+    """Looks ahead in its lessons alone, three sessions, and decides by what it saw in the last of them."""
+
+    name = "learns-ahead"
+    allows_warm_up = True
+
+    def warm_up(self, lesson):
+        close = later_bars(lesson.present).close[:3]
+        self.risen = bool(close[-1] > lesson.present.view.last_close("TSLA"))
+        return Decision(rationale=f"it will {'rise' if self.risen else 'fall'}")
+
+    def sees(self, observation):
+        return self.risen
+
+
+class RangeAhead(FactPeek):
+    name = "range-ahead"
+
+    def sees(self, observation):
+        bar = later_bars(observation).bar(0)
+        return bar.high / bar.low > 1.05
+
+
+class AnnualReportNext(FactPeek):
+    name = "annual-report-next"
+
+    def sees(self, observation):
+        document = next_document(observation)
+        return document is not None and document.kind == "10-K"
+
+
+class EvenBars(FactPeek):
+    name = "even-bars"
+
+    def sees(self, observation):
+        return len(behind(observation).bars) % 2 == 0
+
+
 class StoresList(FactPeek):
     """Reads how many bars are stored; prices it does not read."""
 
@@ -240,5 +278,6 @@ class WhenPulled(FactPeek):
 FACTS = [
     SplitAhead, DividendAhead, SumOfEvents, CountAhead, KindAhead, FilingAhead, InstantAhead, TextAhead,
     LastDocument, BarsLeft, LastBarComes, LastDate, GapAhead, VolumeAhead, OpenAhead, HighAhead,
-    CloseFarAhead, HashOfAll, EndInTheRunFolder, EndInTheFrames, EndInTheSettings, EndInTheExchange,
+    CloseFarAhead, HashOfAll, RangeAhead, AnnualReportNext, EvenBars, LearnsAhead,
+    EndInTheRunFolder, EndInTheFrames, EndInTheSettings, EndInTheExchange,
 ]  # fmt: skip

@@ -33,11 +33,11 @@ def scramble_after(data: InstrumentData, instant: datetime, *, seed: int = 0) ->
     Kept to the bit: bars that had ended, documents that could be read, splits and dividends whose bar had
     begun. What comes after is made up, by ``seed`` modulo 3:
 
-    - 0, fewer: a single bar, not on the next session, at a lower price with less volume; no document, no
-      split and no dividend;
+    - 0, fewer: two bars, none on the next session, at lower prices that move little, with less volume; no
+      document, no split and no dividend;
     - 1, more: bars on the next session and on most after it, to beyond the end of the data, at higher
-      prices with more volume; a split and a dividend with the first of them and further ones; all later
-      documents as others, and documents of every kind within minutes;
+      prices that move much, with more volume; a split and a dividend with the first of them and further
+      ones; all later documents as others, and documents of every kind within minutes;
     - 2, others: bars on the same sessions with other values, as many documents and events as there were,
       with other texts, values, kinds and instants.
 
@@ -67,7 +67,7 @@ def _sessions(
     free = [s for s in free[:8] if venue.close_at(s) > instant] + free[8:]
     if plan == 0:
         place = int(rng.integers(1, 4))
-        return free[place : place + 1]
+        return free[place : place + 2]
     if plan == 2:
         return there
     # By a quarter and a month more than there were; one in ten is missing, and the third always.
@@ -83,12 +83,13 @@ def _continued(
     bars, count = data.bars, len(later)
     past = bars.slice(0, known) if known else bars
     sign = (-1.0, 1.0, float(rng.choice([-1.0, 1.0])))[plan]
+    wild = (0.1, 2.0, 1.0)[plan]
     start = float(past.close[-1] if known else past.close[0])
-    close = start * np.exp(0.3 * sign + np.cumsum(rng.normal(0.0, 0.03, count)))
-    open_ = close * np.exp(rng.normal(0.0, 0.02, count))
+    close = start * np.exp(0.3 * sign + np.cumsum(rng.normal(0.0, 0.03 * wild, count)))
+    open_ = close * np.exp(rng.normal(0.0, 0.02 * wild, count))
     volume = _level(past.volume) * np.exp(2.0 * sign + rng.normal(0.0, 0.7, count))
     volume[1:][rng.random(max(0, count - 1)) < 0.05] = np.nan
-    spread = np.abs(rng.normal(0.0, 0.01, (2, count)))
+    spread = np.abs(rng.normal(0.0, 0.01 * wild, (2, count)))
     made = {
         "open": open_,
         "high": np.maximum(open_, close) * (1.0 + spread[0]),

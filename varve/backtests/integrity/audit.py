@@ -37,7 +37,8 @@ from varve.strategies.base import Trader
 from varve.types import Action, Decision, Trace
 
 CUTS = 6
-"""At how many instants the future is another: so many of all, and of those with an order."""
+"""At how many instants the future is another: so many of all decisions, and of those with an order; beside
+them at two lessons."""
 
 LEVEL = 0.01
 EDGE_TICKER = "MSFT"
@@ -113,7 +114,10 @@ def _future(prepared: Prepared, recorded: Sequence[JournaledStep]) -> str:
     places = [i for i, step in enumerate(recorded) if step.row.phase == "trade"]
     # A sizer can only peek where there is something to size.
     ordering = [i for i in places if recorded[i].row.orders]
-    chosen = sorted({*_spread(places), *_spread(ordering)})
+    # What a lesson saw of the first days of the test is before every instant of it.
+    lessons = [i for i, step in enumerate(recorded) if step.row.phase == "warmup"]
+    taught = {lessons[len(lessons) // 2], lessons[-1]} if lessons else set()
+    chosen = sorted({*taught, *_spread(places), *_spread(ordering)})
     for cut in chosen:
         for seed in range(FUTURES):
             check_foresight(prepared, recorded, cut, seed=seed)

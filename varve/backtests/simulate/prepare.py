@@ -68,11 +68,12 @@ def on_other_data(prepared: Prepared, data: InstrumentData) -> Prepared:
 
     A run's data ends with its window, so the data, the window and the settings say one and the same end.
     """
-    last = len(data.bars) - 1
+    last, window = len(data.bars) - 1, prepared.window
     return replace(
         prepared,
         data=data,
-        window=replace(prepared.window, last=last),
+        # A future that begins in the warm-up may end there; an account needs two bars.
+        window=replace(window, first=min(window.first, last - 1), last=last),
         config=prepared.config.model_copy(update={"end": data.bars.session(last)}),
     )
 
