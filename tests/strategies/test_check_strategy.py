@@ -105,7 +105,7 @@ def intent(action=Action.BUY, symbol="TSLA"):
     [
         (Prophet, "another future"),
         (Reader, "another future"),
-        (EndSeeded, "earlier end"),
+        (EndSeeded, "another future"),
         (Moody, "two runs"),
         (Clinging, "two runs"),
         (Meddling, "changed the observation"),

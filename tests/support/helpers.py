@@ -1,6 +1,5 @@
 """Runs in memory for tests: a sample world, a few sessions, no files."""
 
-from dataclasses import replace
 from datetime import date
 
 from varve.agents.finagent.agent import FinAgent
@@ -8,7 +7,7 @@ from varve.agents.finagent.intelligence import Intelligence, PastIntelligence
 from varve.agents.finagent.reflections import HighReflection, LowReflection
 from varve.agents.importance import FORM as IMPORTANCE
 from varve.backtests.config import RunConfig
-from varve.backtests.simulate.prepare import Prepared, find_trader, prepare
+from varve.backtests.simulate.prepare import Prepared, find_trader, on_other_data, prepare
 from varve.backtests.simulate.steps import simulate
 
 START, END, WARMUP = date(2023, 3, 1), date(2023, 5, 31), date(2023, 1, 3)
@@ -30,8 +29,8 @@ def stage_forms():
 
 
 def with_data(run: Prepared, data) -> Prepared:
-    """The same run on other data of the same sessions."""
-    return replace(run, data=data)
+    """The same run on other data, to where that ends."""
+    return on_other_data(run, data)
 
 
 def run_in_memory(agent="finmem", ticker="TSLA", **settings):

@@ -15,6 +15,11 @@ from varve.errors import UnknownNameError
 if TYPE_CHECKING:
     from varve.market.data import InstrumentData
 
+Frequency = Annotated[
+    str | None,
+    typer.Option(help="daily, weekly or monthly, for bars that are not one a session; checked."),
+]
+
 data_app = typer.Typer(help="Import, pull and look at stored prices and news.", no_args_is_help=True)
 
 
@@ -28,9 +33,11 @@ def data_import(
         list[str] | None,
         typer.Option(metavar="NAME=COLUMN", help="CSV column mapping, for example close='Adj Close'."),
     ] = None,
+    frequency: Frequency = None,
 ) -> None:
     """Check a file of prices (and news) and store it; nothing is stored if anything is wrong."""
-    _import(file, ticker, source=source, calendar=calendar, columns=pairs_of(column or [], "--column"))
+    columns = pairs_of(column or [], "--column")
+    _import(file, ticker, source=source, calendar=calendar, columns=columns, frequency=frequency)
 
 
 @data_app.command("pull")
@@ -39,39 +46,48 @@ def data_pull(
     start: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD")],
     end: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD")] = None,
     source: Annotated[str, typer.Option(help="A source that pulls over the network.")] = "yahoo",
+    frequency: Frequency = None,
 ) -> None:
     """Pull prices, events and news over the network and store them."""
-    _pull(ticker, source=source, start=start.date(), end=day_of(end))
+    _pull(ticker, source=source, start=start.date(), end=day_of(end), frequency=frequency)
 
 
 def _import(
-    file: Path, ticker: str, *, source: str | None, calendar: str | None, columns: Mapping[str, str]
+    file: Path,
+    ticker: str,
+    *,
+    source: str | None,
+    calendar: str | None,
+    columns: Mapping[str, str],
+    frequency: str | None,
 ) -> None:
     """Read a file by the source named, or by the one that accepts it, and store it.
 
     Raises:
         BadFileError: if the file is missing or not what its name says; nothing is stored.
+        DataError: if its bars are of a frequency that was not given.
         UsageError: if several sources accept it, or an option means nothing for it.
     """
-    from varve.market.sources.source import Request, check_options, source_of_file
+    from varve.market.sources.source import Request, read_checked, source_of_file
 
     chosen = source_of_file(file, source)
-    request = Request(ticker.strip().upper(), path=file, calendar=calendar, columns=columns)
-    check_options(chosen, request)
-    _store(chosen.read(request), chosen.holds)
+    name = ticker.strip().upper()
+    request = Request(name, path=file, calendar=calendar, columns=columns, frequency=frequency)
+    _store(read_checked(chosen, request), chosen.holds)
 
 
-def _pull(ticker: str, *, source: str, start: date, end: date | None) -> None:
+def _pull(ticker: str, *, source: str, start: date, end: date | None, frequency: str | None) -> None:
     """Pull a ticker over the network and store it; the only verb that touches the network.
 
     Raises:
         UnknownNameError: if the source is unknown or cannot pull.
         DataError: if nothing came; what was stored before is kept.
     """
-    from varve.market.sources.source import Request, open_source
+    from varve.market.sources.source import Request, open_source, read_checked
 
     chosen = open_source(source, "pull")
-    _store(chosen.read(Request(ticker.strip().upper(), start=start, end=end)), chosen.holds)
+    request = Request(ticker.strip().upper(), start=start, end=end, frequency=frequency)
+    _store(read_checked(chosen, request), chosen.holds)
 
 
 @data_app.command("list")
@@ -86,16 +102,19 @@ def data_list() -> None:
     console = Console(highlight=False)
     entries = Store().list()
     table = Table(show_edge=False, pad_edge=False, header_style="bold")
-    for name in ("ticker", "from", "to", "bars", "documents", "source", "adjustment", "fill"):
-        table.add_column(name, justify="right" if name in ("bars", "documents") else "left")
+    for name in ("ticker", "from", "to", "bars", "missing", "documents", "source", "adjustment", "fill"):
+        figure = name in ("bars", "missing", "documents")
+        whole = name in ("ticker", "from", "to", "bars")
+        table.add_column(name, justify="right" if figure else "left", no_wrap=whole)
     for e in entries:
         if e.problem:
             table.add_row(e.ticker, f"[red]{e.problem}[/red]")
-        else:
-            table.add_row(
-                e.ticker, e.first_session, e.last_session, str(e.bars), str(e.documents),
-                e.source, e.adjustment, e.fill_rule,
-            )  # fmt: skip
+            continue
+        table.add_row(
+            e.ticker, e.first_session, e.last_session, f"{e.bars}{_often(e.frequency)}",
+            "?" if e.missing is None else str(e.missing), str(e.documents),
+            e.source, e.adjustment, e.fill_rule,
+        )  # fmt: skip
     if entries:
         console.print(table)
     else:
@@ -124,17 +143,17 @@ def data_show(ticker: Annotated[str, typer.Argument(help="A stored or sample tic
 
 
 def _facts(data: InstrumentData) -> list[tuple[str, str]]:
-    from varve.market.calendars import get_calendar
+    from varve.market.frequency import missing_sentence
     from varve.market.view import GUIDANCE
 
     bars, origin, instrument = data.bars, data.provenance, data.instrument
     first, last = bars.session(0), bars.session(len(bars) - 1)
-    sessions = get_calendar(instrument.calendar).sessions(first, last)
+    missing = missing_sentence(data) or "none missing"
     kinds = {kind: sum(d.kind == kind for d in data.documents) for kind in ("news", "10-Q", "10-K", GUIDANCE)}
     events = {kind: sum(e.kind == kind for e in data.events) for kind in ("split", "dividend")}
     facts = [
         ("ticker", f"{instrument.symbol}  ({instrument.calendar}, {instrument.currency})"),
-        ("bars", f"{len(bars)} from {first} to {last}; {len(sessions) - len(bars)} sessions missing"),
+        ("bars", f"{len(bars)}{_often(origin.frequency)} from {first} to {last}; {missing}"),
         ("closes", f"{bars.close.min():,.2f} to {bars.close.max():,.2f} {instrument.currency}"),
         (
             "documents",
@@ -155,6 +174,7 @@ def _facts(data: InstrumentData) -> list[tuple[str, str]]:
 
 def _store(data: InstrumentData, holds: str) -> None:
     from varve.clock import iso
+    from varve.market.frequency import missing_sentence
     from varve.market.store import Store
     from varve.market.view import GUIDANCE
 
@@ -166,8 +186,18 @@ def _store(data: InstrumentData, holds: str) -> None:
             f"{iso(guidance[0].available_at)} to {iso(guidance[-1].available_at)}"
         )
         return
+    often = _often(entry.frequency)
     print(
-        f"stored {entry.ticker}: {entry.bars} bars from {entry.first_session} to {entry.last_session}, "
-        f"{entry.documents} documents, {entry.events} events; fill={entry.fill_rule}"
+        f"stored {entry.ticker}: {entry.bars}{often} bars from {entry.first_session} to "
+        f"{entry.last_session}, {entry.documents} documents, {entry.events} events; fill={entry.fill_rule}"
     )
+    if missing := missing_sentence(data):
+        print(f"{missing}: no decision falls there, and an order waits for the next bar")
+    if often:
+        print("a bar counts as known at the close of its date: date each by the last session it holds")
+        print(entry.note, end="\n" if entry.note else "")
     print(f"run it: backtest run --agent finmem --ticker {entry.ticker}")
+
+
+def _often(frequency: str | None) -> str:
+    return f" {frequency}" if frequency in ("weekly", "monthly") else ""

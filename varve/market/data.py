@@ -24,6 +24,7 @@ from varve.types import Bar, CorporateEvent, Document, FillRule, Instrument
 
 Floats = NDArray[np.float64]
 Adjustment = Literal["raw", "split_adjusted", "back_adjusted"]
+Frequency = Literal["daily", "weekly", "monthly"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ class Provenance:
 
     ``adjustment``: ``raw`` prices as traded; ``split_adjusted`` as quoted after later splits;
     ``back_adjusted`` for splits and dividends (its dividend events are off). ``fill_rule`` is the
-    first price traded after a decision. ``synthetic`` marks sample worlds.
+    first price traded after a decision. ``synthetic`` marks sample worlds. ``frequency`` is None for data
+    that was stored before it was asked for.
     """
 
     source: str
@@ -41,11 +43,12 @@ class Provenance:
     synthetic: bool = False
     pulled_at: str | None = None
     note: str = ""
+    frequency: Frequency | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BarSeries:
-    """Daily bars of one instrument in columns, oldest first, all of length n.
+    """Bars of one instrument in columns, oldest first, all of length n.
 
     ``sessions`` datetime64[D]; ``start_ns`` and ``end_ns`` int64 nanoseconds UTC; prices in the
     instrument's currency per share; ``volume`` in shares. NaN where the source has no value;
@@ -139,8 +142,9 @@ class InstrumentData:
     """Everything a source has on one instrument; documents in order of ``(available_at, id)``.
 
     Raises:
-        DataError: if bars are not in order of time or have columns of unequal length; a view cut by
-            time would not be honest over them.
+        DataError: if bars are not in order of time, end before they start or have columns of unequal
+            length, or a document could be read before it happened; a view cut by time would not be honest
+            over them.
     """
 
     instrument: Instrument
@@ -151,6 +155,7 @@ class InstrumentData:
 
     def __post_init__(self) -> None:
         _check_bars(self.instrument.symbol, self.bars)
+        _check_instants(self.instrument.symbol, self.bars, self.documents)
         documents = tuple(sorted(self.documents, key=lambda d: (d.available_at, d.id)))
         object.__setattr__(self, "documents", documents)
         object.__setattr__(self, "events", tuple(sorted(self.events, key=lambda e: (e.session, e.kind))))
@@ -197,6 +202,25 @@ def _check_bars(symbol: str, bars: BarSeries) -> None:
     if not bool(ordered.all()):
         late = int(np.argmin(ordered)) + 1
         raise DataError(f"bars of {symbol!r} are not in order of time: see bar {late}, {bars.session(late)}")
+
+
+def _check_instants(symbol: str, bars: BarSeries, documents: Sequence[Document]) -> None:
+    """What could be read before it happened, or a bar that ends before it starts, has a wrong instant."""
+    backwards = bars.end_ns <= bars.start_ns
+    if bool(backwards.any()):
+        bar = int(np.argmax(backwards))
+        start, end = (iso(from_ns(int(column[bar]))) for column in (bars.start_ns, bars.end_ns))
+        raise DataError(
+            f"bar {bar} of {symbol!r}, {bars.session(bar)}, ends {end}, not after its start {start}",
+            mend="give each bar an end after its start",
+        )
+    for document in documents:
+        if document.event_time > document.available_at:
+            raise DataError(
+                f"document {document.id!r} of {symbol!r} could be read {iso(document.available_at)}, before "
+                f"it happened: its event_time is {iso(document.event_time)}",
+                mend="set available_at to when it could be read, at event_time or later",
+            )
 
 
 def _canonical_bytes(column: NDArray[np.generic]) -> bytes:

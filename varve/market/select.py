@@ -124,9 +124,10 @@ def _described(data: InstrumentData) -> str:
     bars, origin = data.bars, data.provenance
     pulled = f", pulled {origin.pulled_at[:10]}" if origin.pulled_at else ""
     adjustment = origin.adjustment.replace("_", "-")
+    often = f"{origin.frequency} bars, " if origin.frequency in ("weekly", "monthly") else ""
     return (
         f"{data.instrument.symbol} from {origin.source}{pulled}, "
-        f"{adjustment} prices in {data.instrument.currency}, "
+        f"{often}{adjustment} prices in {data.instrument.currency}, "
         f"{bars.session(0)} to {bars.session(len(bars) - 1)}, fill={origin.fill_rule}"
     )
 

@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from varve.config import home
-from varve.errors import IntegrityError, NoDataError, SettingError, StorageError, near_names
+from varve.errors import DataError, IntegrityError, NoDataError, SettingError, StorageError, near_names
 from varve.market.data import InstrumentData, Provenance, instrument_json
+from varve.market.frequency import density
 from varve.market.parquet import read_tables, write_tables
 from varve.types import Instrument, JsonObject
 
@@ -56,8 +57,8 @@ def check_ticker(ticker: str) -> str:
 class StoreEntry:
     """One line of the store's list, from ``provenance.json`` alone; prices are not read.
 
-    Sessions are ISO dates. ``problem`` says why an entry cannot be read; the other fields are then
-    empty.
+    Sessions are ISO dates; ``missing`` counts sessions (weeks, months) without a bar. It and ``frequency``
+    are None where an older Varve stored. ``problem`` says why an entry cannot be read; the others are empty.
     """
 
     ticker: str
@@ -74,6 +75,8 @@ class StoreEntry:
     events: int = 0
     content_hash: str = ""
     note: str = ""
+    frequency: str | None = None
+    missing: int | None = None
     problem: str | None = None
 
 
@@ -293,6 +296,7 @@ class Store:
 
 
 _FILES = ("bars.parquet", "documents.parquet", "events.parquet")
+_NOT_ALWAYS_KEPT = {"frequency", "missing"}
 
 
 def _again(ticker: str, source: str) -> str:
@@ -305,6 +309,7 @@ def _again(ticker: str, source: str) -> str:
 
 def _provenance_json(data: InstrumentData) -> JsonObject:
     bars = data.bars
+    missing = density(data, frequency=data.provenance.frequency or "daily").missing if len(bars) else 0
     return {
         "schema_version": SCHEMA_VERSION,
         "instrument": instrument_json(data.instrument),
@@ -313,6 +318,7 @@ def _provenance_json(data: InstrumentData) -> JsonObject:
         "first_session": bars.session(0).isoformat() if len(bars) else "",
         "last_session": bars.session(len(bars) - 1).isoformat() if len(bars) else "",
         "bars": len(bars),
+        "missing": missing,
         "documents": len(data.documents),
         "events": len(data.events),
     }
@@ -346,7 +352,7 @@ def _read_provenance(ticker: str, folder: Path) -> ProvenanceTable:
 
 def _names_of_provenance() -> set[str]:
     of_entry = {"first_session", "last_session", "bars", "documents", "events", "content_hash"}
-    return {"instrument", *Provenance.__dataclass_fields__, *of_entry}
+    return {"instrument", *Provenance.__dataclass_fields__, *of_entry} - _NOT_ALWAYS_KEPT
 
 
 def _read_data(ticker: str, folder: Path, raw: ProvenanceTable) -> InstrumentData:
@@ -354,7 +360,8 @@ def _read_data(ticker: str, folder: Path, raw: ProvenanceTable) -> InstrumentDat
 
     try:
         instrument = Instrument(**raw["instrument"])
-        provenance = Provenance(**{name: raw[name] for name in Provenance.__dataclass_fields__})
+        kept: ProvenanceTable = {name: raw.get(name) for name in Provenance.__dataclass_fields__}
+        provenance = Provenance(**kept)
         bars, documents, events = read_tables(folder)
     except (OSError, ValueError, TypeError, KeyError, pyarrow.ArrowException) as error:
         raise StorageError(
@@ -365,7 +372,13 @@ def _read_data(ticker: str, folder: Path, raw: ProvenanceTable) -> InstrumentDat
             f"the folder of {ticker!r} holds data of {instrument.symbol!r}",
             mend=_again(ticker, str(raw["source"])),
         )
-    return InstrumentData(instrument, bars, provenance, documents, events)
+    try:
+        return InstrumentData(instrument, bars, provenance, documents, events)
+    except DataError as error:
+        raise StorageError(
+            f"stored data of {ticker!r} cannot be used: {error.message}",
+            mend=_again(ticker, str(raw["source"])),
+        ) from error
 
 
 def _entry(ticker: str, raw: ProvenanceTable) -> StoreEntry:
@@ -376,7 +389,8 @@ def _entry(ticker: str, raw: ProvenanceTable) -> StoreEntry:
         raise StorageError(
             f"stored data of {ticker!r} names no instrument", mend=_again(ticker, str(raw["source"]))
         ) from error
-    return StoreEntry(ticker, **venue, **{name: raw[name] for name in sorted(names)})
+    kept: ProvenanceTable = {name: raw.get(name) for name in sorted(names)}
+    return StoreEntry(ticker, **venue, **kept)
 
 
 def _sync(folder: Path) -> None:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 from varve.envs.costs import get_costs
 from varve.envs.exchange import Exchange
 from varve.envs.sizing import get_sizer
-from varve.errors import IntegrityError
+from varve.errors import IntegrityError, VarveError
 from varve.market.calendars import get_calendar
 from varve.market.data import InstrumentData
 from varve.market.market_data import MarketData
 from varve.market.observation import Observation
-from varve.market.perturb import scramble_after
+from varve.market.perturb import FUTURES, scramble_after
 from varve.strategies.base import Lesson, RunContext, Trader
 from varve.types import Action, Decision, MemoryEvent, ModelCall, Outcome, Portfolio, Trace
 
@@ -34,8 +34,8 @@ HORIZON_SESSIONS = 5
 SESSIONS, WARM_UP_SESSIONS, HISTORY = 40, 20, 80
 """Decisions and lessons of one check, and the bar after which the first decision falls."""
 
-CUTS, FUTURES = (4, 19, 34), 3
-"""After how many decisions the future is another, and how many other futures are tried at each."""
+CUTS = (4, 19, 34)
+"""After how many decisions the future is another."""
 
 COST_RATE = 0.0005
 
@@ -79,10 +79,19 @@ def check_strategy(factory: Factory, *, ticker: str = "TSLA", model: ModelFactor
     lessons = len(first) - SESSIONS
     for cut in CUTS:
         instant = first[lessons + cut].observation.decision_at
-        # A trader that looks one bar ahead shows it at the cut alone, and only if that bar turned.
+        # A trader that looks one bar ahead shows it at the cut alone, and only if what it looks for turned.
         for seed in range(FUTURES):
             scrambled = scramble_after(data, instant, seed=seed)
-            other = rollout(factory(), scrambled, model=model, sessions=cut + 1)
+            try:
+                other = rollout(factory(), scrambled, model=model, sessions=cut + 1)
+            except Exception as error:
+                if isinstance(error, VarveError):
+                    raise
+                raise _broken(
+                    name,
+                    first[lessons + cut],
+                    f"on another future it stops with {type(error).__name__}: {error}",
+                ) from error
             compare(name, f"another future after {instant}", first[: len(other)], other)
     shorter = rollout(factory(), _ending_early(data, SESSIONS // 2), model=model, sessions=SESSIONS // 2)
     compare(name, "an earlier end of the data", first[: len(shorter)], shorter)

@@ -32,7 +32,7 @@ def test_the_test_window_does_not_enter_the_search(monkeypatch):
 
     def scrambled(*args, **kwargs):
         loaded = load_market(*args, **kwargs)
-        return LoadedMarket(scramble_after(loaded.data, first.end, seed=3), loaded.origin, loaded.label)
+        return LoadedMarket(scramble_after(loaded.data, first.end, seed=2), loaded.origin, loaded.label)
 
     monkeypatch.setattr("varve.market.select.load_market", scrambled)
     after = prepare(config)

@@ -27,17 +27,18 @@ from varve.backtests.simulate.from_record import model_json, prepare_recorded
 from varve.backtests.simulate.prepare import Prepared, prepare
 from varve.backtests.simulate.starting_memory import knows_future
 from varve.backtests.simulate.steps import cached_replies, simulate, steps_of
-from varve.errors import IntegrityError, UsageError
+from varve.errors import IntegrityError, UsageError, VarveError
 from varve.finllm.chat.reply_records import recorded_model
 from varve.finllm.engine.lockstep import in_step
 from varve.market.observation import Observation
+from varve.market.perturb import FUTURES
 from varve.market.worlds.specs import PLANTED_PHRASE
 from varve.strategies.base import Trader
 from varve.types import Action, Decision, Trace
 
-CUTS, FUTURES = 6, 2
-"""At how many instants the future is another (so many of all, and of those with an order), and how many
-other futures are tried at each."""
+CUTS = 6
+"""At how many instants the future is another: so many of all decisions, and of those with an order; beside
+them at two lessons."""
 
 LEVEL = 0.01
 EDGE_TICKER = "MSFT"
@@ -96,6 +97,12 @@ def _judged(name: str, check: Callable[[], str]) -> Check:
         return Check(name=name, passed=True, detail=check())
     except IntegrityError as error:
         return Check(name=name, passed=False, detail=error.message)
+    except VarveError:
+        raise
+    except Exception as error:  # noqa: BLE001 (whatever the trader stops with is the finding)
+        # What a trader needed in its run and does not find here is no fact of the market.
+        detail = f"it stops with {type(error).__name__}: {error}"
+        return Check(name=name, passed=False, detail=detail)
 
 
 def _future(prepared: Prepared, recorded: Sequence[JournaledStep]) -> str:
@@ -107,7 +114,10 @@ def _future(prepared: Prepared, recorded: Sequence[JournaledStep]) -> str:
     places = [i for i, step in enumerate(recorded) if step.row.phase == "trade"]
     # A sizer can only peek where there is something to size.
     ordering = [i for i in places if recorded[i].row.orders]
-    chosen = sorted({*_spread(places), *_spread(ordering)})
+    # What a lesson saw of the first days of the test is before every instant of it.
+    lessons = [i for i, step in enumerate(recorded) if step.row.phase == "warmup"]
+    taught = {lessons[len(lessons) // 2], lessons[-1]} if lessons else set()
+    chosen = sorted({*taught, *_spread(places), *_spread(ordering)})
     for cut in chosen:
         for seed in range(FUTURES):
             check_foresight(prepared, recorded, cut, seed=seed)

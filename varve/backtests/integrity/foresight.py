@@ -10,7 +10,6 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -24,10 +23,10 @@ from varve.backtests.record.differences import (
 from varve.backtests.record.journal import JournaledStep, rows_of_record
 from varve.backtests.record.rows import EventRow, StepRow
 from varve.backtests.record.step import StepRecord
-from varve.backtests.simulate.prepare import Prepared
+from varve.backtests.simulate.prepare import Prepared, on_other_data
 from varve.backtests.simulate.steps import steps_of
 from varve.clock import iso, parse_iso
-from varve.errors import IntegrityError
+from varve.errors import IntegrityError, VarveError
 from varve.market.data import InstrumentData
 from varve.market.perturb import scramble_after
 from varve.market.store import Store
@@ -73,7 +72,7 @@ def check_foresight(
     trace = Trace()
     with _another_home(other):
         steps = steps_of(
-            replace(prepared, data=other),
+            on_other_data(prepared, other),
             memory_folder=None,
             run_id=recorded[0].row.run_id,
             trace=trace,
@@ -97,7 +96,7 @@ def _check_one(
     """Raise if the next step is not what was recorded."""
     try:
         record = next(steps)
-    except IntegrityError as error:
+    except Exception as error:
         # The step was broken off, so what memory did in it is still in the trace.
         events: list[JsonObject] = [
             {"kind": e.kind, "memory_id": e.memory_id, "data": dict(e.data)} for e in trace.memory_events
@@ -124,9 +123,11 @@ def _way_of_events(then: Sequence[EventRow], now: Sequence[Mapping[str, Json]]) 
     return None
 
 
-def _way_of_call(error: IntegrityError) -> tuple[str, str]:
+def _way_of_call(error: Exception) -> tuple[str, str]:
     if not isinstance(error, CallDifferenceError):
-        return "data", error.message
+        # The step went well on the true future; on this one, what it looked for is not there.
+        said = error.message if isinstance(error, VarveError) else f"{type(error).__name__}: {error}"
+        return "data", f"on another future it stops with {said}"
     found = error.found
     index = found.path.partition("messages[")[2].partition("]")[0]
     message: Mapping[str, Json] = (

@@ -13,7 +13,7 @@ import numpy as np
 
 from varve.clock import from_ns, to_ns
 from varve.config import canonical_json
-from varve.errors import BadFileError
+from varve.errors import BadFileError, DataError
 from varve.market.data import BarSeries, Floats, InstrumentData, Provenance, instrument_json
 from varve.market.view import GUIDANCE
 from varve.types import CorporateEvent, Document, Instrument
@@ -62,7 +62,7 @@ def read_inputs(path: Path) -> InstrumentData:
     """The inverse of :func:`write_inputs`, equal to the bit.
 
     Raises:
-        BadFileError: if the file is missing or not of the format.
+        BadFileError: if the file is missing, not of the format, or holds what contradicts itself.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -79,6 +79,17 @@ def read_inputs(path: Path) -> InstrumentData:
     by_kind: dict[str, list[dict[str, Any]]] = {"bar": [], "document": [], "event": []}
     for row in table.to_pylist():
         by_kind[row["kind"].partition(":")[0]].append(row)
+    try:
+        return _instrument_data(instrument, meta, by_kind)
+    except DataError as error:
+        raise BadFileError(
+            f"{path} cannot be used: {error.message}", mend="copy the run folder again"
+        ) from error
+
+
+def _instrument_data(
+    instrument: Instrument, meta: Mapping[str, Any], by_kind: Mapping[str, list[dict[str, Any]]]
+) -> InstrumentData:
     return InstrumentData(
         instrument=instrument,
         provenance=Provenance(**meta["provenance"]),

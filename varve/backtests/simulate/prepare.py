@@ -18,6 +18,7 @@ from varve.envs.sizing import Sizer, get_sizer
 from varve.errors import UnknownNameError
 from varve.market.calendars import get_calendar
 from varve.market.data import InstrumentData
+from varve.market.frequency import missing_sentence
 from varve.strategies.base import Trader
 from varve.types import RULES, FillRule
 
@@ -68,6 +69,21 @@ class Prepared:
         """Lessons and decisions of the run."""
         lessons = max(0, self.window.first - self.window.warmup_first - self.config.horizon_sessions)
         return lessons + self.window.last - self.window.first
+
+
+def on_other_data(prepared: Prepared, data: InstrumentData) -> Prepared:
+    """The run on data that differs from its own after some instant; it then ends where that data ends.
+
+    A run's data ends with its window, so the data, the window and the settings say one and the same end.
+    """
+    last, window = len(data.bars) - 1, prepared.window
+    return replace(
+        prepared,
+        data=data,
+        # A future that begins in the warm-up may end there; an account needs two bars.
+        window=replace(window, first=min(window.first, last - 1), last=last),
+        config=prepared.config.model_copy(update={"end": data.bars.session(last)}),
+    )
 
 
 def find_trader(name: str) -> type[Trader]:
@@ -131,9 +147,9 @@ def prepare(config: RunConfig) -> Prepared:
     snapshot = kept_snapshot(config)
     if snapshot is not None:
         window = begin_window(config, snapshot, trader_class, data, window)
+    missing = missing_sentence(data, window.warmup_first, window.last)
+    label = f"{loaded.label}; in this run {missing}" if missing else loaded.label
     calendar = get_calendar(data.instrument.calendar)
     decided_until = calendar.decision_at(data.bars.session(window.last - 1))
     data = visible_until(data, window.last, decided_until, news=config.news)
-    return Prepared(
-        config, trader_class, trader_config, data, loaded.label, window, model, snapshot, searched
-    )
+    return Prepared(config, trader_class, trader_config, data, label, window, model, snapshot, searched)

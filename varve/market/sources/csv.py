@@ -53,7 +53,9 @@ class CsvSource:
     def read(self, request: Request) -> InstrumentData:
         """Read the file; see :func:`read_csv`."""
         columns, calendar = dict(request.columns) or None, request.calendar or "XNYS"
-        return read_csv(request.file, request.ticker, columns=columns, calendar=calendar)
+        return read_csv(
+            request.file, request.ticker, columns=columns, calendar=calendar, frequency=request.frequency
+        )
 
 
 def read_csv(
@@ -65,9 +67,10 @@ def read_csv(
     currency: str = "USD",
     adjustment: Adjustment | None = None,
     lot_size: float | None = None,
+    frequency: str | None = None,
     clock: Clock = wall_clock,
 ) -> InstrumentData:
-    """Daily OHLCV from a CSV file, oldest row first; only ``date`` and ``close`` are required.
+    """OHLCV from a CSV file, oldest row first; only ``date`` and ``close`` are required.
 
     Args:
         path: a UTF-8 file; comma, semicolon or tab between fields, a decimal point in numbers.
@@ -79,6 +82,7 @@ def read_csv(
             where the close comes from an "adjusted close" column. Such a close has no open, high and
             low on its own basis, so these are left out unless mapped.
         lot_size: smallest tradable quantity; None means 1, or 1e-4 on ``24/7``.
+        frequency: of ``weekly`` and ``monthly`` rows, a date that is no session counts as the next one.
         clock: gives ``pulled_at``.
 
     Returns:
@@ -94,7 +98,8 @@ def read_csv(
     if lot_size is not None and not lot_size > 0:
         raise SettingError(f"lot_size is {lot_size}; expected a number above 0, in shares or coins")
     table = _open_table(path, check_ticker(ticker), dict(columns or {}))
-    bars = _read_rows(path, ticker, venue, table)
+    checks = _DateChecks(path, ticker, venue, moves=frequency in ("weekly", "monthly"))
+    bars = _read_rows(path, checks, table)
     return InstrumentData(
         Instrument(ticker, calendar, currency, lot_size or (1e-4 if venue.always_open else 1.0)),
         BarSeries.from_sessions(
@@ -111,14 +116,13 @@ def read_csv(
             adjustment=adjustment or ("back_adjusted" if table.adjusted_close else "split_adjusted"),
             fill_rule="next_open" if "open" in bars.values and not venue.always_open else "next_close",
             pulled_at=iso(clock()),
-            note=_note(table),
+            note=_note(table, checks.moved),
         ),
     )
 
 
-def _read_rows(path: Path, ticker: str, venue: TradingCalendar, table: _Table) -> _Columns:
+def _read_rows(path: Path, checks: _DateChecks, table: _Table) -> _Columns:
     bars = _Columns()
-    checks = _DateChecks(path, ticker, venue)
     for row, cells in table.rows():
         bars.sessions.append(checks.session(row, cells["date"]))
         prices = {
@@ -282,8 +286,9 @@ def _check_range(path: Path, row: int, session: date, prices: Mapping[str, float
 class _DateChecks:
     """Dates as sessions, in order, once each, and in one time zone."""
 
-    def __init__(self, path: Path, ticker: str, venue: TradingCalendar) -> None:
+    def __init__(self, path: Path, ticker: str, venue: TradingCalendar, *, moves: bool) -> None:
         self.path, self.ticker, self.venue = path, ticker, venue
+        self.moves, self.moved = moves, 0
         self.last: tuple[int, date] | None = None
         self.zone: tuple[int, timedelta | None] | None = None
 
@@ -291,7 +296,11 @@ class _DateChecks:
         """The session that a row's date names."""
         day = self._day(row, text)
         if not self.venue.is_session(day):
-            raise self._no_session(row, day)
+            later = self.venue.sessions(day, day + timedelta(days=10)) if self.moves else []
+            if not later:
+                raise self._no_session(row, day)
+            # Never the one before: the bar may hold what came after it.
+            day, self.moved = later[0], self.moved + 1
         if self.last is not None and day <= self.last[1]:
             earlier_row, earlier = self.last
             if day == earlier:
@@ -358,7 +367,8 @@ class _DateChecks:
             reason = f"a {weekday} and no session of the calendar {self.venue.name}"
             mend = (
                 f"for an instrument that trades every day: backtest data import {self.path.name} "
-                f"--ticker {self.ticker} --calendar 24/7; else remove the row"
+                f"--ticker {self.ticker} --calendar 24/7; for weekly or monthly bars add --frequency; "
+                "else remove the row"
             )
         return BadFileError(f"{self.path}, row {row}: {day} is {reason}", mend=mend)
 
@@ -372,13 +382,16 @@ def _offset_name(offset: timedelta) -> str:
     return f"UTC{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
 
 
-def _note(table: _Table) -> str:
-    if not table.left_out:
-        return ""
-    return (
-        f"close from {table.header['close']!r}; {', '.join(table.left_out)} left out, "
-        "being on another basis of adjustment"
-    )
+def _note(table: _Table, moved: int) -> str:
+    parts = []
+    if table.left_out:
+        parts.append(
+            f"close from {table.header['close']!r}; {', '.join(table.left_out)} left out, "
+            "being on another basis of adjustment"
+        )
+    if moved:
+        parts.append(f"dates without a session, counted as the next one: {moved}")
+    return "; ".join(parts)
 
 
 __all__ = ["FIELDS", "read_csv", "rounding_tolerance"]

@@ -16,6 +16,7 @@ from typing import ClassVar, Literal, Protocol
 from varve import registry
 from varve.errors import BadFileError, UnknownNameError, UsageError
 from varve.market.data import InstrumentData
+from varve.market.frequency import check_frequency, with_frequency
 
 Kind = Literal["file", "pull", "world"]
 
@@ -31,6 +32,8 @@ class Request:
         end: last session wanted; None asks for everything up to the present.
         calendar: of the instrument; None lets the source decide.
         columns: what Varve calls a column, to what the file calls it.
+        frequency: ``daily``, ``weekly`` or ``monthly``; None for daily bars of usual density. Sources need
+            not look at it: :func:`read_checked` does.
     """
 
     ticker: str
@@ -39,6 +42,7 @@ class Request:
     end: date | None = None
     calendar: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    frequency: str | None = None
 
     @property
     def file(self) -> Path:
@@ -126,6 +130,21 @@ def source_of_file(path: Path, name: str | None = None) -> Source:
     return sources[found[0]]
 
 
+def read_checked(source: Source, request: Request) -> InstrumentData:
+    """What the source reads, with the frequency of its bars found or as declared: the door to the store.
+
+    Raises:
+        DataError: if nothing came, not what was expected, or bars of a frequency that nobody declared.
+        UsageError: if the source does not obey an option of the request.
+        UnknownNameError: for a frequency that there is not.
+    """
+    check_options(source, request)
+    check_frequency(request.frequency)
+    data = source.read(request)
+    # Guidance stands beside prices that came through here before.
+    return data if source.holds == "guidance" else with_frequency(data, request.frequency)
+
+
 def check_options(source: Source, request: Request) -> None:
     """Raise unless the source obeys every option of the request.
 
@@ -135,6 +154,8 @@ def check_options(source: Source, request: Request) -> None:
     given = {"calendar": request.calendar is not None, "columns": bool(request.columns)}
     flags = {"calendar": "--calendar", "columns": "--column"}
     idle = [flags[name] for name, there in given.items() if there and name not in source.options]
+    if request.frequency is not None and source.holds == "guidance":
+        idle.append("--frequency")
     if idle:
         raise UsageError(
             f"{' and '.join(idle)} mean nothing for files of {source.holds}", mend="leave them out"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.market.test_sources_yahoo import NOW, history, pull, row
+from tests.market.sources.test_yahoo import NOW, history, pull, row
 
 ROWS = {date(2024, 2, 27): row(200.0), date(2024, 2, 28): row(201.0)}
 
