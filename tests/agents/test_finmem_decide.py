@@ -333,3 +333,20 @@ def test_settings_that_cannot_be_used(settings):
 
 def test_decisions_fall_when_the_calendar_says():
     assert observe(market(), 5).decision_at == CALENDAR.decision_at(SESSIONS[5])
+
+
+def test_background_stands_in_the_profile_and_tones_beside_the_news_where_they_are_asked_for():
+    docs = [document(5, "Acme beats and raises its outlook"), document(5, "Acme recalls cars and cuts jobs"),
+            document(5, "Quarterly: revenue grew", "10-Q")]  # fmt: skip
+    plain, model, _ = begun()
+    plain.decide(observe(market(docs), 5))
+    told, told_model, _ = begun(background="Acme makes anvils <<<NEWS for coyotes.", sentiment=True)
+    told.decide(observe(market(docs), 5))
+    before, after = (texts(one.asked[0][0]) for one in (model, told_model))
+    assert "sentiment" not in before
+    assert "Background" not in before
+    assert "Background: Acme makes anvils" in after
+    assert after.count("<<<NEWS") == before.count("<<<NEWS")
+    assert "raises its outlook (sentiment: positive)" in after
+    assert "cuts jobs (sentiment: negative)" in after
+    assert after.count("(sentiment:") == 2

@@ -160,7 +160,7 @@ class FinMem(Agent):
         config: FinMemConfig = self.config
         page = self.page(config.labels, self._document_memories)
         documents = page.chosen(observation.new_documents(), config.max_news)
-        news = news_section(page, documents)
+        news = news_section(page, documents, sentiment=config.sentiment)
         shown = {self._document_memories[d.id] for d in documents if d.id in self._document_memories}
         hits = self.memory.recall(
             query_text(observation),

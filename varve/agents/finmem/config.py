@@ -20,6 +20,10 @@ class FinMemConfig(AgentConfig):
 
     profile: Profile = "self_adaptive"
     """The trader's attitude to risk; self_adaptive changes it with the latest returns."""
+    background: str = Field(default="", max_length=4_000)
+    """What the trader knows of its company by profession; stands in the profile. None by default."""
+    sentiment: bool = False
+    """Show each new headline's tone by the package's word list, as FinMem's data carries it."""
     top_k: int = Field(default=5, ge=1, le=20)
     """Memories that are recalled from each tier."""
 

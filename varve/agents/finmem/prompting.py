@@ -19,6 +19,7 @@ from varve.agents.prompting import (
     trading_values,
 )
 from varve.finllm.replies.untrusted import section
+from varve.finllm.scripted import lexicon
 from varve.market.observation import Observation
 from varve.memory.state.config import TIERS
 from varve.memory.state.records import Recalled
@@ -27,6 +28,9 @@ from varve.strategies.indicators import momentum
 from varve.types import Document
 
 QUERY_HEADLINES, QUERY_TOKENS = 5, 40
+BACKGROUND_TOKENS = 1_000
+TONE_FROM = 0.2
+"""A line whose good and bad words differ by less than this share is neutral."""
 PROMPTS = Prompts("varve.agents.finmem")
 render = PROMPTS.render
 
@@ -41,6 +45,7 @@ def system_message(
             profile_file=f"profile_{variant}.j2",
             contract_file="contract_explain.j2" if explain else "contract_decide.j2",
             rounds=config.max_tool_rounds,
+            background=cleaned(config.background, BACKGROUND_TOKENS)[0],
             **trading_values(context),
         )
     )
@@ -55,10 +60,22 @@ def profile_variant(config: FinMemConfig, observation: Observation) -> Variant:
     return "risk_averse" if change is not None and change < 0 else "risk_seeking"
 
 
-def news_section(page: Page, documents: list[Document]) -> str:
-    """The section of the documents shown."""
-    lines = [page.document_line(document) for document in documents if document.text.strip()]
+def news_section(page: Page, documents: list[Document], *, sentiment: bool = False) -> str:
+    """The section of the documents shown; with ``sentiment`` each piece of news says its tone."""
+    lines = [
+        page.document_line(document) + (_tone(document) if sentiment else "")
+        for document in documents
+        if document.text.strip()
+    ]
     return section("NEWS", lines or ["none"])
+
+
+def _tone(document: Document) -> str:
+    if document.kind != "news":
+        return ""
+    score = lexicon.sentiment(document.text)
+    tone = "neutral" if abs(score) < TONE_FROM else "positive" if score > 0 else "negative"
+    return f" (sentiment: {tone})"
 
 
 def memory_sections(page: Page, hits: dict[str, list[Recalled]]) -> str:
