@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tests.support.helpers import prepared
-from varve.backtests.results.metrics import compute_metrics, session_returns
+from varve.backtests.results.metrics import compute_metrics
+from varve.backtests.results.returns import SessionReturns, session_returns
 from varve.backtests.results.track import track_of_records
 from varve.backtests.results.vectorbt_adapter import check_replay, return_metrics
 from varve.backtests.simulate.steps import simulate
@@ -78,7 +79,8 @@ def test_every_metric_by_hand(per_year):
     _, track = a_track("crypto" if per_year == 365 else "random")
     m = compute_metrics(track, per_year)
     equity = np.array(track.equity)
-    returns = np.concatenate([[0.0], equity[1:] / equity[:-1] - 1])
+    # As quantstats and empyrical have them: n - 1 returns of n equities.
+    returns = equity[1:] / equity[:-1] - 1
     years = len(returns) / per_year
     growth = np.prod(1 + returns)
     depth = (equity / np.maximum.accumulate(equity) - 1).min()
@@ -91,16 +93,20 @@ def test_every_metric_by_hand(per_year):
         "sortino": returns.mean() / downside * per_year**0.5,
         "calmar": (growth ** (1 / years) - 1) / -depth,
         "max_drawdown": depth,
-        "exposure": np.mean([p != 0 for p in track.position[1:]]),
-        "turnover": sum(abs(f.quantity) * f.price for f in track.fills)
-        / equity.mean()
-        / ((len(equity) - 1) / per_year),
+        "exposure": np.mean(np.abs(np.array(track.position) * track.close / equity)[1:]),
+        "turnover": sum(abs(f.quantity) * f.price for f in track.fills) / equity.mean() / years,
         "commissions": sum(f.commission for f in track.fills),
     }
     for name, value in by_hand.items():
         assert getattr(m, name) == pytest.approx(value, rel=1e-9, abs=1e-9), name
     assert m.trades == len(track.fills)
-    assert m.sharpe_low < m.sharpe < m.sharpe_high
+    sample = SessionReturns.of(track)
+    assert (m.sessions, len(sample)) == (len(equity), len(equity) - 1)
+    assert (m.sessions_in_position, m.spells) == (sample.sessions_in_position, sample.spells)
+    if sample.withheld:
+        assert (m.sharpe_low, m.sharpe_high) == (None, None)
+    else:
+        assert m.sharpe_low < m.sharpe < m.sharpe_high
 
 
 def test_without_trades_there_is_no_sharpe_ratio():
@@ -111,8 +117,8 @@ def test_without_trades_there_is_no_sharpe_ratio():
     assert all(v is None or np.isfinite(v) for v in m.json().values())
 
 
-def test_returns_start_flat():
-    assert session_returns([100.0, 110.0, 99.0]).tolist() == pytest.approx([0.0, 0.1, -0.1])
+def test_bar_0_is_no_return():
+    assert session_returns([100.0, 110.0, 99.0]).tolist() == pytest.approx([0.1, -0.1])
     figures = return_metrics(np.array([0.0, 0.01, -0.02, 0.03]), 252)
     assert figures["total_return"] == pytest.approx(1.01 * 0.98 * 1.03 - 1)
 

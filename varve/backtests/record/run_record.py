@@ -189,6 +189,8 @@ class TrialsFound(Entry):
     """The probability that it is above that luck."""
     minimum_track_record_sessions: Number | None
     """From how many sessions on such a record is above 0 at 95 %."""
+    withheld: str | None = None
+    """Why nothing can be said of its Sharpe ratio; None where something can."""
 
 
 class TrialsProblem(Entry):
