@@ -135,6 +135,8 @@ class TuningEntry(Entry):
     """The settings that it chose."""
     trials: Many[TriedSettings]
     """Everything that it tried, in order."""
+    bars_per_year: Number | None = None
+    """Sessions of a year, by which scores are annual; None in records that took their calendar's."""
 
 
 class SoftwareEntry(Entry):
