@@ -18,10 +18,12 @@ from scipy.signal import lfilter
 from scipy.stats import t
 
 from varve.backtests.results.returns import SessionReturns, spells_of, withheld
-from varve.backtests.results.sharpe import MeanLaw, sharpe_estimate
+from varve.backtests.results.sharpe import MeanLaw, sharpe_difference, sharpe_estimate
 
 DRAWS, SEED = 10_000, 20261201
 SESSIONS = (63, 126, 252, 1000)
+PAIRED, PAIRED_LAWS, PAIRS = (63, 252), ("normal", "AR .2", "t3"), 1_000
+"""Windows and laws whose paired differences are in the table, and draws of each."""
 SHARES = (1.0, 0.9, 0.5, 0.25, 0.1, 0.05)
 TRUE = 1.0
 """The annual Sharpe ratio at which coverage is measured beside 0."""
@@ -137,8 +139,37 @@ def _check(cell: Cell, values: Draws, low: float, high: float) -> None:
     assert np.allclose([estimate.low, estimate.high], [low, high], rtol=1e-9), (estimate, low, high)
 
 
+def measure_pair(cell: Cell, law: str, *, draws: int = PAIRS, seed: int = SEED) -> list[tuple[float, int]]:
+    """How often no difference is called one, in percent, and in how many draws something is said at all.
+
+    First from holding, which earns the same returns in every session; then from another run, in position
+    as long, elsewhere.
+    """
+    draw, _, _ = LAWS[law]
+    rng = np.random.default_rng([seed, cell.sessions, cell.spells, list(LAWS).index(law)])
+    one, two = (draw(rng, (draws, cell.sessions)) for _ in range(2))
+    other, held = np.roll(cell.mask, cell.sessions // 3), np.ones(cell.sessions, dtype=bool)
+    found = []
+    for second, mask in ((one, held), (two, other)):
+        told = [
+            sharpe_difference(_run(a, cell.mask), _run(b, mask), 1.0)
+            for a, b in zip(one, second, strict=True)
+        ]
+        p = np.array([estimate.p for estimate in told if not estimate.why])
+        found.append((100 * float((p < 0.05).mean()) if len(p) else float("nan"), len(p)))
+    return found
+
+
+def _run(values: Draws, mask: NDArray[np.bool_]) -> SessionReturns:
+    return SessionReturns(np.where(mask, values, 0.0), mask)
+
+
+def _pair_told(found: list[tuple[float, int]], draws: int = PAIRS) -> str:
+    return " / ".join(f"{share:.1f}" if 2 * count > draws else "unsaid" for share, count in found)
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     print(f"{DRAWS:,} draws a cell, seed {SEED}; Python {platform.python_version()}, numpy {np.__version__}.")
     print("Each entry, in percent: rejections of a true Sharpe ratio of 0 / PSR above 95 % / coverage of a")
     print("true Sharpe ratio of 1 a year; nominal 5 / 5 / 95.\n")
@@ -149,6 +180,17 @@ def main() -> None:
         told = [f"{f.rejected:.1f} / {f.claimed:.1f} / {f.covered:.1f}" for f in found]
         line = [f"{cell.sessions:,}", f"{int(cell.mask.sum()):,}", f"{cell.spells}", *told]
         print(f"| {' | '.join(line)} |", flush=True)
+    print(
+        f"\nPaired differences, {PAIRS:,} draws a cell: how often none is called one, in percent, from holding /"
+    )
+    print("from another run in position elsewhere; unsaid where too few sessions differ.\n")
+    print(f"| sessions | in position | spells | {' | '.join(PAIRED_LAWS)} |")
+    print(f"|{'---|' * (3 + len(PAIRED_LAWS))}", flush=True)
+    for cell in cells():
+        if cell.share < 1 and cell.sessions in PAIRED:
+            told = [_pair_told(measure_pair(cell, law)) for law in PAIRED_LAWS]
+            line = [f"{cell.sessions:,}", f"{int(cell.mask.sum()):,}", f"{cell.spells}", *told]
+            print(f"| {' | '.join(line)} |", flush=True)
 
 
 if __name__ == "__main__":

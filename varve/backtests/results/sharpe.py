@@ -165,8 +165,9 @@ def sharpe_per_session(sample: SessionReturns) -> float:
 def sharpe_difference(first: SessionReturns, second: SessionReturns, bars_per_year: float) -> Estimate:
     """The annual Sharpe ratio of ``first`` less that of ``second``, on the same sessions.
 
-    The law is that of the mean of a ÷ σ_a − b ÷ σ_b over the sessions in which either was in position.
-    What moves both alike cancels: the error is far smaller than of two runs taken apart.
+    The law is that of the mean of a ÷ σ_a − b ÷ σ_b over the sessions in which either was in position
+    and they differed, see :func:`where_they_differ`. What moves both alike cancels: the error is far
+    smaller than of two runs taken apart.
 
     Raises:
         ValueError: if their lengths differ.
@@ -210,7 +211,32 @@ def pooled_difference(
     series = [_standard(first) - _standard(second) for first, second in pairs]
     if max(float(np.abs(one).max()) for one in series) < 1e-9:
         return no_estimate("the same but for its size", 0.0)
-    return _pooled(series, _either([*firsts, *seconds]), bars_per_year)
+    sizes = [np.abs(_standard(first)) + np.abs(_standard(second)) for first, second in pairs]
+    told = where_they_differ(np.mean(series, axis=0), np.mean(sizes, axis=0), _either([*firsts, *seconds]))
+    if why := withheld_difference(told):
+        return no_estimate(why, float(np.mean(series)) * bars_per_year**0.5)
+    return _pooled(series, told, bars_per_year)
+
+
+def where_they_differ(apart: Floats, size: Floats, held: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The sessions that tell of a difference: those in which either was in position and they differed.
+
+    Where both hold nearly the same, the difference is next to nothing, as in a flat session: below a
+    fifth of the size of both. Such sessions are left out where less than a fifth of all squares is theirs.
+
+    Args:
+        apart: first less second, size: the sum of what both earned without signs, held: whether either was
+            in position; each of shape (n,).
+    """
+    near = held & (np.abs(apart) < 0.2 * size)
+    if float((apart[near] ** 2).sum()) < 0.2 * float((apart**2).sum()):
+        return held & ~near
+    return held
+
+
+def withheld_difference(told: NDArray[np.bool_]) -> str:
+    """Why nothing can be said of a difference that those sessions alone tell of; empty where it can."""
+    return withheld(len(told), int(told.sum()), spells_of(told)).replace("in position", "that differ")
 
 
 def same_returns(first: SessionReturns, second: SessionReturns) -> bool:
@@ -267,6 +293,9 @@ def _pooled(series: Sequence[Floats], held: NDArray[np.bool_], bars_per_year: fl
     law = MeanLaw.of(rows.mean(axis=1)[held])
     common, own = _window_variances(rows, held) if count > 1 else (_variance(law, len(held)), 0.0)
     beyond = max(0.0, float(np.var(values, ddof=1)) - own) / count if count > 1 else 0.0
+    # What is left out of the sessions is small, but not nothing.
+    mean = rows.mean(axis=1)
+    common *= float((mean**2).sum() / max(float((mean[held] ** 2).sum()), 1e-300))
     total = common + beyond
     if not total > 1e-30:
         return no_estimate("the returns never move", float(values.mean()) * bars_per_year**0.5)

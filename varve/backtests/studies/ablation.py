@@ -15,7 +15,7 @@ import numpy as np
 from varve.backtests.config import RunConfig
 from varve.backtests.record.trial_registry.lines import Trial, trial_of_settings
 from varve.backtests.record.trial_registry.registry import TrialRegistry
-from varve.backtests.results.returns import SessionReturns, spells_of, withheld
+from varve.backtests.results.returns import SessionReturns
 from varve.backtests.results.sharpe import (
     SAME,
     Estimate,
@@ -25,6 +25,8 @@ from varve.backtests.results.sharpe import (
     pooled_difference,
     same_returns,
     sharpe_per_session,
+    where_they_differ,
+    withheld_difference,
 )
 from varve.backtests.results.track import track_of_records
 from varve.backtests.simulate.prepare import Prepared, prepare
@@ -209,17 +211,19 @@ def daily_difference(pairs: Sequence[tuple[SessionReturns, SessionReturns]]) -> 
     """Mean of first less second per session, over all seeds, in basis points.
 
     The law is that of :class:`~varve.backtests.results.sharpe.MeanLaw`, over the sessions in which any was
-    in position.
+    in position and they differed.
     """
     if all(same_returns(first, second) for first, second in pairs):
         return Daily(*no_estimate(SAME, 0.0))
-    held = np.logical_or.reduce([run.in_position for pair in pairs for run in pair])
+    either = np.logical_or.reduce([run.in_position for pair in pairs for run in pair])
     series = 1e4 * np.mean([first.values - second.values for first, second in pairs], axis=0)
-    value = float(series.mean())
-    if why := withheld(len(held), int(held.sum()), spells_of(held)):
+    sizes = 1e4 * np.mean([abs(first.values) + abs(second.values) for first, second in pairs], axis=0)
+    held, value = where_they_differ(series, sizes, either), float(series.mean())
+    if why := withheld_difference(held):
         return Daily(*no_estimate(why, value))
     law = MeanLaw.of(series[held])
-    error = float(law.error) * law.count / len(held)
+    left_out = float((series**2).sum() / (series[held] ** 2).sum())
+    error = float(law.error) * law.count / len(held) * left_out**0.5
     low, high = (value - float(law.distance(quantile)) * error for quantile in (0.975, 0.025))
     return Daily(value, error, low, high, float(law.p(value / error)))
 
