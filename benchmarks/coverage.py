@@ -180,10 +180,8 @@ def main() -> None:
         told = [f"{f.rejected:.1f} / {f.claimed:.1f} / {f.covered:.1f}" for f in found]
         line = [f"{cell.sessions:,}", f"{int(cell.mask.sum()):,}", f"{cell.spells}", *told]
         print(f"| {' | '.join(line)} |", flush=True)
-    print(
-        f"\nPaired differences, {PAIRS:,} draws a cell: how often none is called one, in percent, from holding /"
-    )
-    print("from another run in position elsewhere; unsaid where too few sessions differ.\n")
+    print(f"\nPaired differences, {PAIRS:,} draws a cell: how often none is called one, in percent, from")
+    print("holding / from another run in position elsewhere; unsaid where too few sessions differ.\n")
     print(f"| sessions | in position | spells | {' | '.join(PAIRED_LAWS)} |")
     print(f"|{'---|' * (3 + len(PAIRED_LAWS))}", flush=True)
     for cell in cells():
