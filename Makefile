@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test slow lint types bench golden mutants clean
+.PHONY: demo test slow lint types bench coverage golden mutants clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -31,6 +31,9 @@ types: $(STAMP)
 
 bench: $(STAMP)  ## speed, with versions and load
 	$(BIN)/python -m benchmarks
+
+coverage: $(STAMP)  ## how often noise is called an edge, as the table of docs/statistics.md
+	$(BIN)/python -m benchmarks.coverage
 
 golden: $(STAMP)  ## write the golden files anew; explain the difference in CHANGELOG.md
 	$(BIN)/python -m pytest tests/test_golden.py --update-golden

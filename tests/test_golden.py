@@ -21,10 +21,10 @@ from varve.backtests.record.journal import TABLES, Journal
 from varve.backtests.report.metric_rows import table_rows
 from varve.backtests.results.metrics import compute_metrics
 from varve.backtests.results.metrics_file import read_metrics
+from varve.backtests.results.returns import bars_per_year
 from varve.backtests.runner import begun_record, steps_of
 from varve.clock import wall_clock
 from varve.config import canonical_json
-from varve.market.calendars import get_calendar
 from varve.types import Trace
 
 FOLDER = Path(__file__).parent / "golden"
@@ -81,7 +81,7 @@ def figures(folder):
     tables = derive_tables(folder)
     folder.update(status="finished", run_digest=tables.digest)
     run, steps = tables.run, tables.steps
-    per_year = get_calendar(run.instrument.calendar).sessions_per_year
+    per_year = bars_per_year(tables.tracks[0], run.instrument.calendar)
     orders = [[row.session, *order] for row in steps for order in row.orders]
     actions = [[action for _, action in row.decision.orders] for row in steps]
     return {

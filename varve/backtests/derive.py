@@ -30,8 +30,8 @@ from varve.backtests.report.equity_charts import draw_charts
 from varve.backtests.report.memory_chart import draw_timelines
 from varve.backtests.report.page import write_report
 from varve.backtests.report.panel import Beside, Details, PanelInput, Rescored
-from varve.backtests.results.metrics import session_returns
 from varve.backtests.results.metrics_file import RunMetrics
+from varve.backtests.results.returns import SessionReturns
 from varve.backtests.results.tables import Tables, derive_tables
 from varve.backtests.results.trial_count import deflate
 from varve.errors import BadFileError
@@ -67,7 +67,7 @@ def _derive(folder: RunFolder, data: InstrumentData | None, then: Mapping[str, J
     charts |= draw_timelines(tables.told, synthetic=synthetic)
     for name, image in charts.items():
         (folder.path / f"{name}.png").write_bytes(image)
-    trials = deflate(folder, session_returns(tables.tracks[0].equity))
+    trials = deflate(folder, SessionReturns.of(tables.tracks[0]))
     known: JsonObject = {
         "run_digest": tables.digest,
         "replies": _replies(tables.calls).as_json(),

@@ -98,7 +98,7 @@ def complete(
         reason = str(error) or "interrupted"
         folder.update(status="stopped", reason=reason, finished_at=iso(clock()))
         raise
-    note_result(folder, metrics.agent.sharpe, clock=clock)
+    note_result(folder, metrics.agent.sharpe, metrics.bars_per_year, clock=clock)
 
 
 def _simulate_into_journal(

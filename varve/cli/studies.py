@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from varve.backtests.record.cards import Check
-    from varve.backtests.studies.ablation import Ablation, Compared
+    from varve.backtests.results.sharpe import Estimate
+    from varve.backtests.studies.ablation import Ablation, Compared, Daily
     from varve.backtests.studies.compare.comparison import Comparison
     from varve.backtests.studies.rescore.rescore import Rescored
 
@@ -200,7 +201,7 @@ def _ablation_json(found: Ablation) -> dict[str, Any]:
     return values
 
 
-def _finite(values: dict[str, float]) -> dict[str, float | None]:
+def _finite(values: dict[str, float | str]) -> dict[str, float | str | None]:
     return {name: value if value == value else None for name, value in values.items()}
 
 
@@ -210,7 +211,7 @@ def _ablation_table(found: Ablation) -> Table:
     shown = Table(show_edge=False, pad_edge=False, header_style="bold")
     shown.add_column("", no_wrap=True)
     for name in ("Sharpe", "p", "bps a session", "p", "same"):
-        shown.add_column(name, justify="right", no_wrap=True)
+        shown.add_column(name, justify="right")
     for row in found.compared:
         shown.add_row(*_cells(row, found.seeds), style="bold" if row.stands_out else None)
     return shown
@@ -218,24 +219,23 @@ def _ablation_table(found: Ablation) -> Table:
 
 def _cells(row: Compared, seeds: int) -> list[str]:
     same = f"{row.equal}/{seeds}"
-    if row.equal == seeds:
-        return [row.variant, "0", "–", "0", "–", same]
     return [
         row.variant,
-        _interval(row.sharpe.value, row.sharpe.low, row.sharpe.high, ".2f"),
-        f"{row.sharpe_p:.2f}",
-        _interval(row.daily.value, row.daily.low, row.daily.high, ".1f"),
-        f"{row.daily_p:.2f}",
+        *_told(row.sharpe, row.sharpe_p, ".2f"),
+        *_told(row.daily, row.daily_p, ".1f"),
         same,
     ]
 
 
-def _interval(value: float, low: float, high: float, form: str) -> str:
+def _told(found: Estimate | Daily, p: float, form: str) -> list[str]:
+    """A difference with its interval, and its p; where there is none, why."""
+    from varve.backtests.results.metric import absent, probability_in_words
     from varve.backtests.studies.rescore.sentences import signed
 
-    if value != value:
-        return "–"
-    return f"{signed(value, form)} [{signed(low, '.1f')}, {signed(high, '.1f')}]"
+    if found.why:
+        return [absent(found.why), ""]
+    interval = f"{signed(found.value, form)} [{signed(found.low, '.1f')}, {signed(found.high, '.1f')}]"
+    return [interval, probability_in_words(p)]
 
 
 def audit(

@@ -35,13 +35,15 @@ class Tuned:
     """What a search found.
 
     ``base`` are the settings that trials change, the first of which changes nothing; ``best`` those of the
-    highest score, of the earliest trial among equals. Scores are annualised Sharpe ratios.
+    highest score, of the earliest trial among equals. Scores are Sharpe ratios, annual by
+    ``bars_per_year``.
     """
 
     strategy: str
     base: FrozenConfig
     best: FrozenConfig
     trials: tuple[Trial, ...]
+    bars_per_year: float
 
 
 def tune(
@@ -60,7 +62,7 @@ def tune(
     The window runs from ``start`` to the last bar of ``view``, so nothing after it can be used; earlier
     bars serve the indicators. A trial starts flat and is long from a BUY to the next SELL, traded where
     the data's fill rule says: at the next open, or at the next close. Its score is the annualised Sharpe
-    ratio of its returns: mean ÷ sample standard deviation × √(sessions a year of the calendar).
+    ratio of its returns: mean ÷ sample standard deviation × √(sessions a year, by the time that passed).
 
     Args:
         strategy: the name of a registered rule.
@@ -92,7 +94,9 @@ def tune(
         )
     window = bars.slice(first, len(bars))
     at_open = view.provenance(symbol).fill_rule == "next_open"
-    per_year = get_calendar(view.instrument(symbol).calendar).sessions_per_year
+    per_year = get_calendar(view.instrument(symbol).calendar).bars_per_year(
+        bars.session(first), bars.session(len(bars) - 1), len(window) - 1
+    )
 
     def score(config: FrozenConfig) -> float | None:
         trader = rule(config)
@@ -104,7 +108,7 @@ def tune(
     configs = _configs(rule, dict(fixed or {}), seed, tries)
     trials = tuple(Trial(params, score(config)) for params, config in configs)
     best = max(range(len(trials)), key=lambda i: (_or_least(trials[i].score), -i))
-    return Tuned(strategy, configs[0][1], configs[best][1], trials)
+    return Tuned(strategy, configs[0][1], configs[best][1], trials, per_year)
 
 
 def followed(
@@ -135,7 +139,7 @@ def positions(actions: NDArray[np.int8]) -> NDArray[np.float64]:
     return (np.concatenate([[0], actions])[last] > 0).astype(np.float64)
 
 
-def sharpe(returns: NDArray[np.float64], per_year: int) -> float | None:
+def sharpe(returns: NDArray[np.float64], per_year: float) -> float | None:
     """Annualised Sharpe ratio of daily returns (fractions); None where they are all the same."""
     deviation = float(returns.std(ddof=1))
     return float(returns.mean()) / deviation * math.sqrt(per_year) if deviation > 0 else None

@@ -325,8 +325,12 @@ def test_the_sentence_says_what_is_known():
     text = trials_sentence(found)
     assert "at least 3 settings in 5 trials" in text
     assert "0.80; above the best that luck finds in 3: 0.40" in text
-    without = found.model_copy(update={"deflated_sharpe": None})
-    assert trials_sentence(without).endswith("no Sharpe ratio to deflate.")
+    sure = found.model_copy(update={"probabilistic_sharpe": 0.9999, "deflated_sharpe": 1e-9})
+    assert "above 0: > 0.99; above the best that luck finds in 3: < 0.01" in trials_sentence(sure)
+    without = found.model_copy(update={"deflated_sharpe": None, "withheld": "no position"})
+    assert trials_sentence(without).endswith("Nothing can be said of this run's Sharpe ratio: no position.")
+    older = found.model_copy(update={"deflated_sharpe": None})
+    assert trials_sentence(older).endswith("this run's Sharpe ratio: it has none.")
 
 
 def test_a_registry_that_cannot_be_used_is_told_in_the_report(varve_home):

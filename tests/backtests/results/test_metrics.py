@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 
 from tests.support.helpers import prepared
-from varve.backtests.results.metrics import compute_metrics, session_returns
+from varve.backtests.results.metric import why_absent
+from varve.backtests.results.metrics import compute_metrics
+from varve.backtests.results.returns import SessionReturns, bars_per_year, session_returns
 from varve.backtests.results.track import track_of_records
 from varve.backtests.results.vectorbt_adapter import check_track, return_metrics
 from varve.backtests.simulate.steps import simulate
+from varve.backtests.studies.compare.entrants import cut
 from varve.errors import IntegrityError
 
 RUNS = {
@@ -73,7 +76,8 @@ def test_every_metric_by_hand(per_year):
     _, track = a_track("crypto" if per_year == 365 else "random")
     m = compute_metrics(track, per_year)
     equity = np.array(track.equity)
-    returns = np.concatenate([[0.0], equity[1:] / equity[:-1] - 1])
+    # As quantstats and empyrical have them: n - 1 returns of n equities.
+    returns = equity[1:] / equity[:-1] - 1
     years = len(returns) / per_year
     growth = np.prod(1 + returns)
     depth = (equity / np.maximum.accumulate(equity) - 1).min()
@@ -86,16 +90,20 @@ def test_every_metric_by_hand(per_year):
         "sortino": returns.mean() / downside * per_year**0.5,
         "calmar": (growth ** (1 / years) - 1) / -depth,
         "max_drawdown": depth,
-        "exposure": np.mean([p != 0 for p in track.position[1:]]),
-        "turnover": sum(abs(f.quantity) * f.price for f in track.fills)
-        / equity.mean()
-        / ((len(equity) - 1) / per_year),
+        "exposure": np.mean(np.abs(np.array(track.position) * track.close / equity)[1:]),
+        "turnover": sum(abs(f.quantity) * f.price for f in track.fills) / equity.mean() / years,
         "commissions": sum(f.commission for f in track.fills),
     }
     for name, value in by_hand.items():
         assert getattr(m, name) == pytest.approx(value, rel=1e-9, abs=1e-9), name
     assert m.trades == len(track.fills)
-    assert m.sharpe_low < m.sharpe < m.sharpe_high
+    sample = SessionReturns.of(track)
+    assert (m.sessions, len(sample)) == (len(equity), len(equity) - 1)
+    assert (m.sessions_in_position, m.spells) == (sample.sessions_in_position, sample.spells)
+    if sample.withheld:
+        assert (m.sharpe_low, m.sharpe_high) == (None, None)
+    else:
+        assert m.sharpe_low < m.sharpe < m.sharpe_high
 
 
 def test_without_trades_there_is_no_sharpe_ratio():
@@ -106,8 +114,8 @@ def test_without_trades_there_is_no_sharpe_ratio():
     assert all(v is None or np.isfinite(v) for v in m.json().values())
 
 
-def test_returns_start_flat():
-    assert session_returns([100.0, 110.0, 99.0]).tolist() == pytest.approx([0.0, 0.1, -0.1])
+def test_bar_0_is_no_return():
+    assert session_returns([100.0, 110.0, 99.0]).tolist() == pytest.approx([0.1, -0.1])
     figures = return_metrics(np.array([0.0, 0.01, -0.02, 0.03]), 252)
     assert figures["total_return"] == pytest.approx(1.01 * 0.98 * 1.03 - 1)
 
@@ -117,3 +125,57 @@ def test_sessions_of_a_track_are_the_windows():
     assert track.sessions[0] == run.config.start
     assert track.sessions[-1] == run.config.end
     assert max(b - a for a, b in zip(track.sessions, track.sessions[1:], strict=False)) < timedelta(days=5)
+
+
+@pytest.mark.parametrize(("every", "year"), [(1, 252.0), (5, pytest.approx(50.4, abs=0.5))])
+def test_figures_are_annual_by_the_time_that_passed(every, year):
+    """The same account seen each session, or each fifth of them: the same annual return."""
+    _, track = a_track("random")
+    days = track.sessions[::5]
+    seen = cut(track, days if every == 5 else [s for s in track.sessions if s <= days[-1]])
+    found = bars_per_year(seen, "XNYS")
+    assert found == year
+    span = len([s for s in track.sessions if s <= days[-1]]) - 1
+    growth = seen.equity[-1] / seen.equity[0]
+    assert compute_metrics(seen, found).annual_return == pytest.approx(growth ** (252 / span) - 1, rel=1e-6)
+
+
+def test_exposure_is_the_average_weight():
+    _, track = a_track("random")
+    small = replace(track, position=[1.0 if i else 0.0 for i in range(len(track.sessions))])
+    expected = np.mean(
+        [close / equity for close, equity in zip(track.close[1:], track.equity[1:], strict=True)]
+    )
+    assert compute_metrics(small, 252).exposure == pytest.approx(expected)
+    assert compute_metrics(replace(small, position=[-p for p in small.position]), 252).exposure > 0
+
+
+def test_the_session_in_which_a_position_is_closed_came_with_one():
+    _, track = a_track("random")
+    count = len(track.sessions)
+    held = [1.0 if 3 <= i < 5 or i == 8 else 0.0 for i in range(count)]
+    still = replace(track, position=held, equity=[1000.0] * count)
+    sample = SessionReturns.of(still)
+    # Returns begin at bar 1: bars 3 and 4 held at their end, bar 5 at its start; then bars 8 and 9.
+    assert np.flatnonzero(sample.in_position).tolist() == [2, 3, 4, 7, 8]
+    assert (sample.sessions_in_position, sample.spells) == (5, 2)
+
+
+@pytest.mark.parametrize(
+    ("returns", "name", "said"),
+    [
+        ([0.01] * 30, "sharpe", "the returns never move"),
+        ([0.01, 0.02] * 15, "sortino", "no losing session"),
+        ([0.01, 0.02] * 15, "calmar", "no drawdown"),
+        ([0.01, -0.02] * 5, "sharpe_interval", "10 sessions in position, 20 needed"),
+        ([0.0] * 30, "sharpe_interval", "no position"),
+    ],
+)
+def test_what_a_run_has_no_figure_of_says_why(returns, name, said):
+    _, track = a_track("no costs")
+    equity = [1000.0, *(1000.0 * np.cumprod(1 + np.array(returns))).tolist()]
+    moves = [0.0, *(float(r != 0) for r in returns)]
+    still = cut(track, track.sessions[: len(equity)])
+    m = compute_metrics(replace(still, equity=equity, position=moves, fills=[]), 252)
+    assert getattr(m, "sharpe_low" if name == "sharpe_interval" else name) is None
+    assert why_absent(name, m) == said

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
+from varve.backtests.results.returns import SessionReturns
 from varve.backtests.results.sharpe import (
+    Estimate,
     edge,
     holm,
     one_sided_p,
+    sharpe_estimate,
     sharpe_interval,
-    sharpe_standard_error,
     window_sentence,
 )
 
@@ -24,7 +26,7 @@ def simulated(rng, n, phi, mean=0.0005, sigma=0.01):
 def coverage(n, phi, trials):
     rng = np.random.default_rng(20)
     true = 0.0005 / (0.01 / np.sqrt(1 - phi**2)) * 252**0.5
-    intervals = (sharpe_interval(simulated(rng, n, phi), 252) for _ in range(trials))
+    intervals = (sharpe_interval(SessionReturns.alone(simulated(rng, n, phi)), 252) for _ in range(trials))
     return np.mean([low <= true <= high for low, high in intervals])
 
 
@@ -44,23 +46,27 @@ def test_for_independent_normal_returns_the_error_is_lo_s():
     returns = np.random.default_rng(1).normal(0.001, 0.01, 20_000)
     sharpe = returns.mean() / returns.std()
     closed_form = np.sqrt((1 + sharpe**2 / 2) / len(returns))
-    assert sharpe_standard_error(returns) == pytest.approx(closed_form, rel=0.05)
+    # One draw of B = 294 squares: its own error is √(2/294) ÷ 2, or 4 %.
+    assert sharpe_estimate(SessionReturns.alone(returns), 1).error == pytest.approx(closed_form, rel=0.1)
 
 
 def test_autocorrelation_widens_the_interval():
     rng = np.random.default_rng(5)
-    plain, sticky = simulated(rng, 2000, 0.0), simulated(rng, 2000, 0.4)
-    assert sharpe_standard_error(sticky) > 1.3 * sharpe_standard_error(plain)
+    plain, sticky = (
+        sharpe_estimate(SessionReturns.alone(simulated(rng, 2000, phi)), 252) for phi in (0.0, 0.4)
+    )
+    assert sticky.error > 1.3 * plain.error
 
 
 @pytest.mark.parametrize("returns", [np.zeros(100), np.full(100, 0.01), np.array([0.1, -0.1])])
 def test_where_there_is_no_error_there_is_no_number(returns):
-    assert np.isnan(sharpe_interval(returns, 252)).all()
+    assert np.isnan(sharpe_interval(SessionReturns.alone(returns), 252)).all()
 
 
 def test_scale_does_not_matter():
     returns = np.random.default_rng(2).normal(0.0005, 0.01, 300)
-    assert sharpe_interval(returns, 252) == pytest.approx(sharpe_interval(returns * 50, 252), rel=1e-9)
+    one, other = SessionReturns.alone(returns), SessionReturns.alone(returns * 50)
+    assert sharpe_interval(one, 252) == pytest.approx(sharpe_interval(other, 252), rel=1e-9)
 
 
 def test_edge_by_hand():
@@ -84,9 +90,9 @@ def test_one_sided():
 
 
 def test_the_sentence_says_what_a_window_cannot_show():
-    text = window_sentence(124, 252, (-1.8, 3.8))
+    text = window_sentence(124, 252, Estimate(1.0, 1.4, -1.8, 3.8, 0.4))
     assert text.startswith("124 sessions (0.5 years) say little")
     assert "from -1.8 to 3.8" in text
     assert "cannot be told from 0" in text
-    assert "differs from 0" in window_sentence(1000, 252, (0.4, 2.0))
+    assert "differs from 0" in window_sentence(1000, 252, Estimate(1.2, 0.4, 0.4, 2.0, 0.01))
     assert "this run's interval" not in window_sentence(124, 252, None)

@@ -9,6 +9,7 @@ import pytest
 from tests.support.helpers import prepared
 from varve.backtests.config import RunConfig
 from varve.backtests.record.trial_registry.registry import TrialRegistry
+from varve.backtests.results.returns import SessionReturns
 from varve.backtests.simulate.steps import simulate
 from varve.backtests.studies.ablation import (
     FULL,
@@ -61,7 +62,8 @@ def series(seed, shift=0.0, n=250):
 def returns_of(shift):
     full = [series(seed) for seed in range(4)]
     worse = [values - shift + series(100 + seed) / 20 for seed, values in enumerate(full)]
-    return {FULL: full, "worse": worse, "same": [values.copy() for values in full]}
+    found = {FULL: full, "worse": worse, "same": [values.copy() for values in full]}
+    return {name: [SessionReturns.alone(values) for values in rows] for name, rows in found.items()}
 
 
 def test_what_is_worse_stands_out_and_what_is_the_same_does_not():
@@ -71,6 +73,8 @@ def test_what_is_worse_stands_out_and_what_is_the_same_does_not():
     assert worse.daily.low < 20 < worse.daily.high
     assert worse.sharpe.value == pytest.approx(0.2 * 252**0.5, abs=0.3)
     assert (same.equal, same.sharpe.value, same.sharpe_p, same.stands_out) == (4, 0.0, 1.0, False)
+    assert same.sharpe.why == same.daily.why == "same trades"
+    assert np.isnan([same.sharpe.low, same.daily.high]).all()
     nothing, _ = compare_variants(returns_of(0.0), 252)
     assert not nothing.stands_out
 
@@ -80,7 +84,10 @@ def test_holm_counts_every_variant():
     among = compare_variants(
         {FULL: returns_of(0.0)[FULL], "a": returns_of(0.00008)["worse"]}
         | {
-            f"n{i}": [v + series(200 + 9 * i + j) / 20 for j, v in enumerate(returns_of(0.0)[FULL])]
+            f"n{i}": [
+                SessionReturns.alone(v.values + series(200 + 9 * i + j) / 20)
+                for j, v in enumerate(returns_of(0.0)[FULL])
+            ]
             for i in range(5)
         },
         252,
@@ -93,7 +100,8 @@ def test_the_interval_of_a_daily_difference_covers():
     """Of 300 seeded pairs without a difference, near 95 % of the intervals hold 0."""
     held = 0
     for seed in range(300):
-        pairs = [(series(2 * seed + 10_000 * k), series(2 * seed + 1 + 10_000 * k)) for k in range(2)]
+        seeds = [2 * seed + 10_000 * k for k in range(2)]
+        pairs = [tuple(SessionReturns.alone(series(s + i)) for i in range(2)) for s in seeds]
         daily = daily_difference(pairs)
         held += daily.low <= 0 <= daily.high
     assert 0.91 <= held / 300 <= 0.98

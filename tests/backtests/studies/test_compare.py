@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from varve.backtests.record.trial_registry.lines import Trial
+from varve.backtests.results.returns import SessionReturns
 from varve.backtests.results.sharpe import holm, pooled_sharpe, sharpe_difference, sharpe_interval
 from varve.backtests.results.track import Track
 from varve.backtests.results.trial_count import TrialCount
@@ -58,7 +59,7 @@ def entrant(
             "held": base,
             "actions": {own.sessions[0]: Action.BUY},
             "settings": {"costs": "retail", "fill": "auto", "agent": agent, "kind": settings},
-            "sessions_per_year": 252,
+            "calendar": "24/7",
             "synthetic": False,
             "currency": "USD",
             "has_model": True,
@@ -76,23 +77,21 @@ def noise(seed, count=250, mean=0.0):
     return np.random.default_rng(seed).normal(mean, 0.01, count)
 
 
-def with_zero(returns):
-    return np.concatenate([[0.0], returns])
+YEAR = 365
+of = SessionReturns.alone
 
 
 def test_figures_are_those_of_their_own_functions(market):
     found = compare([entrant("a", noise(1), market), entrant("b", noise(2), market, settings="b")])
     one, two = found.runs
-    assert (one.sharpe.low, one.sharpe.high) == pytest.approx(sharpe_interval(with_zero(noise(1)), 252))
+    assert (one.sharpe.low, one.sharpe.high) == pytest.approx(sharpe_interval(of(noise(1)), YEAR))
     assert one.metrics.sharpe == pytest.approx(one.sharpe.value)
-    against = [sharpe_difference(with_zero(noise(i)), with_zero(market), 252) for i in (1, 2)]
+    against = [sharpe_difference(of(noise(i)), of(market), YEAR) for i in (1, 2)]
     for run, own, adjusted in zip(found.runs, against, holm([e.p for e in against]), strict=True):
         assert run.against_held.estimate == pytest.approx(own)
         assert run.against_held.holm_p == pytest.approx(adjusted)
     assert one.against_first is None
-    assert two.against_first.estimate == pytest.approx(
-        sharpe_difference(with_zero(noise(2)), with_zero(noise(1)), 252)
-    )
+    assert two.against_first.estimate == pytest.approx(sharpe_difference(of(noise(2)), of(noise(1)), YEAR))
     low, high = one.resampled.total_return
     assert low < one.metrics.total_return < high
     (held,) = found.held
@@ -106,10 +105,10 @@ def test_figures_are_those_of_their_own_functions(market):
 def test_noise_is_not_told_from_anything_and_the_words_say_so(market):
     found = compare([entrant("a", market + noise(1), market), entrant("b", market + noise(2), market)])
     text = " ".join(conclusions(found))
-    assert "250 sessions (1.0 years) say little" in text
+    assert "250 sessions (0.7 years) say little" in text
     assert "None of the 2 Sharpe ratios can be told from 0" in text
     assert "No run can be told from buy-and-hold" in text
-    assert "No run can be told from run 1" in text
+    assert "Run 2 cannot be told from run 1" in text
     assert "differ from" not in text
     assert "One seed each" in text
 
@@ -131,8 +130,8 @@ def test_an_edge_is_named_with_its_size(market):
 def test_the_window_of_the_issue_in_words():
     found = compare([entrant("a", noise(1, 124), noise(2, 124))])
     assert (
-        "124 sessions (0.5 years) say little: even a true Sharpe ratio of 1 would be measured anywhere from "
-        "-1.8 to 3.8."
+        "124 sessions (0.3 years) say little: even a true Sharpe ratio of 1 would be measured anywhere from "
+        "-2.4 to 4.4."
     ) in conclusions(found)
     assert "The run cannot be told from buy-and-hold" in " ".join(conclusions(found))
     assert found.runs[0].against_first is None
@@ -228,7 +227,7 @@ def test_pools_over_seeds_and_tickers(market):
     found = compare(runs)
     seeds_a, seeds_b, tickers = found.pools
     assert (seeds_a.runs, seeds_b.runs, tickers.runs) == ((1, 2, 3), (4, 5, 6), (1, 2, 3, 7))
-    pooled = pooled_sharpe([with_zero(market + noise(s)) for s in range(3)], 252)
+    pooled = pooled_sharpe([of(market + noise(s)) for s in range(3)], YEAR)
     assert seeds_a.sharpe == pytest.approx(pooled)
     assert 0 <= seeds_a.split.share <= 1
     assert seeds_a.against_first is None
@@ -273,11 +272,60 @@ def test_a_run_that_never_traded_has_dashes_and_no_claims(market):
     still.track.fills.clear()
     still.track.position[:] = [0.0] * 251
     found = compare([still, entrant("b", noise(2), market, settings="b")])
-    rows = {row[0]: row[1] for row in blocks(found, 80)[0][1]}
+    rows = {row[0]: row[1] for row in reversed(blocks(found, 80)[0][1])}
     for label in ("Sharpe", "  95 % interval", "  resampled", "deflated Sharpe", "min. track record"):
-        assert rows[label] == "–", label
+        assert rows[label] == "– (no position)", label
+    assert rows["less hold: Sharpe"] == "– (no position)"
+    cells = [cell for _, rows in blocks(found, 80) for row in rows for cell in row]
+    assert not {"–", "nan", "inf"} & set(cells)
+    text = " ".join(conclusions(found))
+    assert (
+        "The Sharpe ratio of run 2 cannot be told from 0. Nothing can be said of the Sharpe ratio of" in text
+    )
+    assert "run 1: no position." in text
     assert found.runs[1].against_first.holm_p != found.runs[1].against_first.holm_p  # NaN
     json.dumps(found.json(conclusions(found)), allow_nan=False)
+
+
+def test_equal_trades_are_told_and_not_measured(market):
+    own = noise(1)
+    runs = [entrant("a", own, market), entrant("b", own + 1e-17, market, settings="b"),
+            entrant("c", market, market, settings="c")]  # fmt: skip
+    found = compare(runs)
+    text = " ".join(conclusions(found))
+    assert "Run 2 made the same trades as run 1." in text
+    assert "Run 3 made the same trades as buy-and-hold." in text
+    rows = {row[0]: row[1:] for row in blocks(found, 200)[0][1]}
+    assert rows["less 1: Sharpe"][1] == "– (same trades)"
+    assert rows["less hold: Sharpe"][2] == "– (same trades)"
+    assert "difference of about 0.0" not in text
+
+
+def test_two_runs_alike_are_not_called_a_difference_of_nothing(market):
+    text = " ".join(conclusions(compare([entrant("a", market, market)])))
+    assert "Run 1 made the same trades as buy-and-hold." in text
+    assert "it takes a difference" not in text
+
+
+@pytest.mark.parametrize("held", [0, 12, 19])
+def test_a_run_of_too_few_sessions_in_position_claims_nothing(market, held):
+    values = np.where(np.arange(250) < held, noise(1, mean=0.02), 0.0)
+    run = entrant("few", values, market)
+    run.track.position[:] = [0.0, *(values != 0).astype(float)]
+    # The session in which it is closed counts: one more than it was held at the end of.
+    said = "no position" if not held else f"{held + 1} sessions in position, 20 needed"
+    if held == 19:
+        said = "1 spell in position, 5 needed"
+    if not held:
+        run.track.fills.clear()
+    found = compare([run])
+    assert found.runs[0].sharpe.why == said
+    assert np.isnan([found.runs[0].luck.probabilistic, found.runs[0].luck.minimum_sessions]).all()
+    text = " ".join(conclusions(found))
+    assert f"Nothing can be said of the Sharpe ratio of run 1: {said}." in text
+    assert "leaves out" not in text
+    rows = {row[0]: row[1].replace("\n", " ") for row in blocks(found, 80)[0][1]}
+    assert rows["P(Sharpe > 0)"] == rows["min. track record"] == f"– ({said})"
 
 
 @pytest.mark.parametrize("width", [20, 60, 80, 200])
@@ -288,7 +336,10 @@ def test_a_table_is_no_wider_than_the_terminal(market, width):
     parts = blocks(found, width)
     assert [key for header, _ in parts for key in header[1:]] == ["1", "2", "3", "4", "5", "hold"]
     for header, rows in parts:
-        widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+        lines = [
+            [line for row in [header, *rows] for line in row[i].splitlines()] for i in range(len(header))
+        ]
+        widths = [max(map(len, column)) for column in lines]
         # As rich sets it: three characters between columns.
         assert sum(widths) + 3 * (len(widths) - 1) <= max(width, 17 + 18)
 
@@ -313,7 +364,7 @@ def test_the_command_compares_runs_from_their_folders(backtest, varve_home, monk
         "less hold: Sharpe",
         "resampled",
         "say little",
-        "can be told from run 1",
+        "in position",
     ):
         assert part in out.replace("\n", " "), part
     code, out, err = backtest("compare", *names, "--json")

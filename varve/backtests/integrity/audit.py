@@ -21,6 +21,7 @@ from varve.backtests.record.differences import JournalReplies, compared, first_d
 from varve.backtests.record.folder import RunFolder, write_atomically
 from varve.backtests.record.journal import JournaledStep, recorded_steps, rows_of_record
 from varve.backtests.record.step import StepRecord
+from varve.backtests.results.metric import p_in_words
 from varve.backtests.results.sharpe import edge, one_sided_p
 from varve.backtests.results.tables import check_ledger
 from varve.backtests.simulate.from_record import model_json, prepare_recorded
@@ -179,10 +180,11 @@ class Listener(Trader):
 def _edges(prepared: Prepared, seeds: int) -> Iterator[Check]:
     """No edge where there is none, and one found where one is planted."""
     on_noise = _edge_p(prepared, "noise", seeds)
+    told = p_in_words(on_noise)
     yield Check(
         name="noise world",
         passed=on_noise > LEVEL,
-        detail=f"an edge where none can be: p = {on_noise:.2f} over {seeds} seeds (must be above {LEVEL})",
+        detail=f"an edge where none can be: {told} over {seeds} seeds (must be above {LEVEL})",
     )
     listener = replace(prepared, trader_class=Listener, trader_config=Listener.Config())
     power = _edge_p(listener, "planted", seeds)

@@ -135,6 +135,8 @@ class TuningEntry(Entry):
     """The settings that it chose."""
     trials: Many[TriedSettings]
     """Everything that it tried, in order."""
+    bars_per_year: Number | None = None
+    """Sessions of a year, by which scores are annual; None in records that took their calendar's."""
 
 
 class SoftwareEntry(Entry):
@@ -189,6 +191,8 @@ class TrialsFound(Entry):
     """The probability that it is above that luck."""
     minimum_track_record_sessions: Number | None
     """From how many sessions on such a record is above 0 at 95 %."""
+    withheld: str | None = None
+    """Why nothing can be said of its Sharpe ratio; None where something can."""
 
 
 class TrialsProblem(Entry):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from varve.backtests.results.metric import Shown, in_words, registered_metrics
+from varve.backtests.results.metric import Shown, absent, in_words, registered_metrics, why_absent
 from varve.backtests.results.metrics_file import Figures, RunMetrics
 
 ABSTENTIONS = "abstentions"
@@ -46,8 +46,15 @@ OWN: dict[str, Shown] = {
     ),
     "trades": Shown(label="trades", unit="count", better="neither", meaning="Fills."),
     "exposure": Shown(
-        label="exposure", unit="percent", better="neither", meaning="Share of sessions with a position."
+        label="exposure", unit="percent", better="neither", meaning="Mean of |position| ÷ equity, in value."
     ),
+    "sessions_in_position": Shown(
+        label="sessions in position",
+        unit="count",
+        better="neither",
+        meaning="Sessions that came with a position; the others tell nothing of a Sharpe ratio.",
+    ),
+    "spells": Shown(label="  in spells", unit="count", better="neither", meaning="Runs of such sessions."),
     "costs": Shown(
         label="costs", unit="money", better="lower", meaning="Commission, half-spread and impact."
     ),
@@ -87,22 +94,25 @@ def table_rows(metrics: RunMetrics, *, columns: int | None = None) -> tuple[list
         # The package of a metric may be gone; its figure stays in the record.
         how = known.get(name) or Shown(label=name, unit="ratio", better="neither", meaning="")
         values = [(column.metrics.extra or {}).get(name) for column in shown]
-        rows.append([how.label, *(in_words(value, how.unit) for value in values)])
+        rows.append([how.label, *(in_words(value, how.unit, "no value here") for value in values)])
     return header, rows
 
 
 def _cell(values: Figures, name: str, how: Shown) -> str:
     if how.unit == "interval":
         low, high = values.sharpe_low, values.sharpe_high
-        return ABSENT if low is None or high is None else f"{low:.2f} to {high:.2f}"
+        if low is None or high is None:
+            return absent(why_absent(name, values))
+        return f"{low:.2f} to {high:.2f}"
     if name == STAGES:
-        return _failed_stages(values)
-    return in_words(_costs(values) if name == "costs" else getattr(values, name), how.unit)
+        return _failed_stages(values) or absent(why_absent(name, values))
+    value = _costs(values) if name == "costs" else getattr(values, name)
+    return in_words(value, how.unit, why_absent(name, values))
 
 
 def _failed_stages(values: Figures) -> str:
     if values.stages is None:
-        return ABSENT
+        return ""
     failed, asked = (
         sum(stage.failed for stage in values.stages.values()),
         sum(stage.failed + stage.done for stage in values.stages.values()),

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
         deflated_sharpe,
         minimum_track_record,
         probabilistic_sharpe,
-        sharpe_per_session,
     )
     from varve.backtests.results.metric import Measured, Metric, Shown, in_words, registered_metrics
-    from varve.backtests.results.metrics import Metrics, compute_metrics, session_returns
+    from varve.backtests.results.metrics import Metrics, compute_metrics
     from varve.backtests.results.metrics_file import Figures, RunMetrics, read_metrics
     from varve.backtests.results.paper_scores import SCORING, Scored, carried, finagent_paper
+    from varve.backtests.results.returns import SessionReturns, bars_per_year, session_returns
     from varve.backtests.results.sharpe import (
         Z_95,
         Estimate,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         seed_split,
         sharpe_difference,
         sharpe_estimate,
+        sharpe_per_session,
         window_sentence,
     )
     from varve.backtests.results.tables import Tables, check_ledger, derive_tables, recorded_trading
@@ -50,11 +51,13 @@ _HOMES = {
     "SCORING": "paper_scores",
     "Scored": "paper_scores",
     "SeedSplit": "sharpe",
+    "SessionReturns": "returns",
     "Shown": "metric",
     "Tables": "tables",
     "Track": "track",
     "TrialCount": "trial_count",
     "Z_95": "sharpe",
+    "bars_per_year": "returns",
     "carried": "paper_scores",
     "check_ledger": "tables",
     "compute_metrics": "metrics",
@@ -76,10 +79,10 @@ _HOMES = {
     "registered_metrics": "metric",
     "resample": "bootstrap",
     "seed_split": "sharpe",
-    "session_returns": "metrics",
+    "session_returns": "returns",
     "sharpe_difference": "sharpe",
     "sharpe_estimate": "sharpe",
-    "sharpe_per_session": "luck",
+    "sharpe_per_session": "sharpe",
     "split_factors": "track",
     "track_of_records": "track",
     "track_of_rows": "track",
@@ -101,10 +104,12 @@ __all__ = [
     "RunMetrics",
     "Scored",
     "SeedSplit",
+    "SessionReturns",
     "Shown",
     "Tables",
     "Track",
     "TrialCount",
+    "bars_per_year",
     "carried",
     "check_ledger",
     "compute_metrics",

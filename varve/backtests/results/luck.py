@@ -1,8 +1,8 @@
 """How much of a Sharpe ratio may be luck: probabilistic and deflated Sharpe, minimum track record.
 
-Bailey and López de Prado, "The Sharpe ratio efficient frontier" (2012) and "The deflated Sharpe ratio"
-(2014). All ratios here are per session, none is annual. They take sessions as independent; the interval
-of :func:`varve.backtests.results.sharpe.sharpe_interval` does not.
+After Bailey and López de Prado, "The Sharpe ratio efficient frontier" (2012) and "The deflated Sharpe
+ratio" (2014), but by the law of :mod:`varve.backtests.results.sharpe` in place of their normal one, which
+takes flat sessions for evidence. All ratios here are per session, none is annual.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from varve.market.data import Floats
+from varve.backtests.results.returns import SessionReturns
+from varve.backtests.results.sharpe import session_law
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,49 +31,57 @@ class Deflated:
     probability: float
 
 
-def probabilistic_sharpe(returns: Floats, benchmark: float = 0.0) -> float:
-    """The probability that the true Sharpe ratio is above ``benchmark`` (2012).
+def probabilistic_sharpe(sample: SessionReturns, benchmark: float = 0.0) -> float:
+    """The probability that the true Sharpe ratio is above ``benchmark``; NaN where nothing can be said.
+
+    One less the one-sided p of the test that the interval inverts.
 
     Args:
-        returns: simple returns per session, shape (n,), n ≥ 3 and not constant; else NaN.
+        sample: returns per session.
         benchmark: a Sharpe ratio per session.
     """
-    from skfolio.measures import probabilistic_sharpe_ratio
+    from scipy.stats import t
 
-    if not _moves(returns):
+    found = session_law(sample)
+    if found is None:
         return float("nan")
-    return float(probabilistic_sharpe_ratio(returns, benchmark_sharpe_ratio=benchmark))
+    value, error, law = found
+    return float(t.cdf(float(law.score((value - benchmark) / error)), law.freedom))
 
 
-def minimum_track_record(returns: Floats, benchmark: float = 0.0, confidence: float = 0.95) -> float:
-    """Sessions that a record like this must have to be above ``benchmark`` (2012).
+def minimum_track_record(sample: SessionReturns, benchmark: float = 0.0, confidence: float = 0.95) -> float:
+    """Sessions from which on a record like this is above ``benchmark`` with that probability.
 
-    1 + (1 − γ₃ SR + (γ₄ − 1)/4 · SR²) · (z / (SR − SR*))², γ₃ skewness, γ₄ kurtosis, z the normal
-    quantile of ``confidence``.
-
-    Args:
-        returns: simple returns per session, shape (n,), n ≥ 3 and not constant; else NaN.
+    The number at which :func:`probabilistic_sharpe` reaches ``confidence``, all else being as it is: the
+    Sharpe ratio, the share of sessions in position, skewness, long-run variance, degrees of freedom.
 
     Returns:
-        A number of sessions; infinite where the Sharpe ratio is not above ``benchmark``.
+        A number of sessions; infinite where the Sharpe ratio is not above ``benchmark``; NaN where
+        nothing can be said.
     """
-    from scipy.stats import norm
-    from skfolio.measures import kurtosis, skew
+    from scipy.stats import t
 
-    if not _moves(returns):
+    found = session_law(sample)
+    if found is None:
         return float("nan")
-    sharpe = sharpe_per_session(returns)
-    if sharpe <= benchmark:
+    value, error, law = found
+    if value <= benchmark:
         return float("inf")
-    shape = 1 - float(skew(returns)) * sharpe + (float(kurtosis(returns)) - 1) / 4 * sharpe**2
-    return float(1 + shape * (norm.ppf(confidence) / (sharpe - benchmark)) ** 2)
+    root, skew = law.count**0.5, float(law.skew)
+    # The score is √m · bent + skew ÷ (6 √m): a quadratic in √m.
+    bent = (float(law.score((value - benchmark) / error)) - skew / (6 * root)) / root
+    asked = float(t.ppf(confidence, law.freedom))
+    if bent <= 0:
+        return float("inf")
+    needed = (asked + max(asked**2 - 2 * bent * skew / 3, 0.0) ** 0.5) / (2 * bent)
+    return float(needed**2 * len(sample) / law.count)
 
 
-def deflated_sharpe(returns: Floats, settings: int, sharpes: Sequence[float]) -> Deflated:
+def deflated_sharpe(sample: SessionReturns, settings: int, sharpes: Sequence[float]) -> Deflated:
     """The probability that a Sharpe ratio is more than the luck of the best of many trials (2014).
 
     Args:
-        returns: simple returns per session of the run that is looked at, shape (n,).
+        sample: returns per session of the run that is looked at.
         settings: how many settings were tried, N ≥ 1.
         sharpes: those of their Sharpe ratios that are known, per session. Below two, the spread is the
             standard error of a Sharpe ratio of 0, 1 ÷ √(n − 1).
@@ -82,15 +91,6 @@ def deflated_sharpe(returns: Floats, settings: int, sharpes: Sequence[float]) ->
     if len(sharpes) >= 2:
         spread = float(np.std(sharpes, ddof=1))
     else:
-        spread = 1.0 / (max(len(returns), 2) - 1) ** 0.5
+        spread = 1.0 / (max(len(sample), 2) - 1) ** 0.5
     luck = float(expected_max_sharpe_ratio(settings, spread))
-    return Deflated(settings, spread, luck, probabilistic_sharpe(returns, luck))
-
-
-def sharpe_per_session(returns: Floats) -> float:
-    """Mean ÷ sample standard deviation."""
-    return float(returns.mean() / returns.std(ddof=1))
-
-
-def _moves(returns: Floats) -> bool:
-    return len(returns) >= 3 and float(returns.var()) > 1e-18
+    return Deflated(settings, spread, luck, probabilistic_sharpe(sample, luck))

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from varve import registry
+from varve.backtests.results.returns import withheld
 from varve.backtests.results.track import Track
 from varve.errors import UsageError
 
@@ -39,10 +40,10 @@ class Shown:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a metric is computed from: a track, and how many sessions its year has."""
+    """What a metric is computed from: a track, and how many bars its year has."""
 
     track: Track
-    sessions_per_year: int
+    bars_per_year: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,10 +88,76 @@ def extra_figures(measured: Measured) -> dict[str, float | None]:
     return found
 
 
-def in_words(value: float | None, unit: Unit) -> str:
-    """A figure as a cell of a table."""
-    if value is None:
-        return "–"
+def probability_in_words(value: float | None, why: str = "") -> str:
+    """A probability as text: never 1.00 or 0.00, as nothing here is certain."""
+    if value is None or not math.isfinite(value):
+        return absent(why)
+    if value >= 0.995:
+        return "> 0.99"
+    return f"{value:.2f}" if value >= 0.005 else "< 0.01"
+
+
+def p_in_words(value: float) -> str:
+    """A p-value with its sign, as in: p = 0.31, p > 0.99."""
+    told = probability_in_words(value)
+    return f"p {told}" if told[0] in "<>" else f"p = {told}"
+
+
+class Counted(Protocol):
+    """What the reason of a missing figure is told from; ``Metrics`` and ``Figures`` have it."""
+
+    @property
+    def sessions(self) -> int:
+        """Sessions, bar 0 included."""
+
+    @property
+    def trades(self) -> int:
+        """Fills."""
+
+    @property
+    def sessions_in_position(self) -> int | None:
+        """Sessions that came with a position."""
+
+    @property
+    def spells(self) -> int | None:
+        """Runs of such sessions."""
+
+    @property
+    def annual_volatility(self) -> float | None:
+        """0 where the returns never move."""
+
+
+_RATIOS = {"sharpe": "the returns never move", "sortino": "no losing session", "calmar": "no drawdown"}
+_OF_THE_AGENT = ("failures", "abstentions", "tokens")
+
+
+def why_absent(name: str, figures: Counted) -> str:
+    """Why a run has no figure of that name, in words: for terminal, report and comparison."""
+    held, spells = figures.sessions_in_position, figures.spells
+    if name in _OF_THE_AGENT:
+        return "a baseline"
+    if name in ("sessions_in_position", "spells"):
+        return "not recorded"
+    if name in (*_RATIOS, "sharpe_interval"):
+        if held == 0 or (held is None and figures.trades == 0):
+            return "no position"
+        if name in _RATIOS:
+            return _RATIOS[name if figures.annual_volatility else "sharpe"]
+        if held is None or spells is None:
+            return "not recorded"
+        return withheld(figures.sessions - 1, held, spells) or _RATIOS["sharpe"]
+    return "no value here"
+
+
+def absent(why: str) -> str:
+    """What stands where a figure does not exist: a dash with the reason."""
+    return f"– ({why})" if why else "–"
+
+
+def in_words(value: float | None, unit: Unit, why: str = "") -> str:
+    """A figure as a cell of a table; where there is none, a dash with the reason."""
+    if value is None or not math.isfinite(value):
+        return absent(why)
     if unit == "percent":
         return f"{100 * value:.1f} %"
     if unit == "ratio":

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
 from varve.backtests.results.metric import Measured, extra_figures
+from varve.backtests.results.returns import SessionReturns
 from varve.backtests.results.sharpe import sharpe_interval
 from varve.backtests.results.track import Track
 from varve.backtests.results.vectorbt_adapter import return_metrics
-from varve.market.data import Floats
 from varve.types import Json, JsonObject
 
 
@@ -21,9 +21,10 @@ class Metrics:
     """Figures of one run; None where there is none (a Sharpe ratio without a position).
 
     Fractions: ``total_return``, ``annual_return``, ``annual_volatility``, ``max_drawdown`` (negative),
-    ``exposure`` (share of sessions with a position). ``turnover``: traded notional ÷ mean equity, per
-    year. ``trades`` counts fills, ``round_trips`` returns to flat. Costs in currency. ``sharpe_low``
-    and ``sharpe_high`` bound its 95 % interval.
+    ``exposure`` (mean over sessions of |position × close| ÷ equity at the close). ``turnover``: traded
+    notional ÷ mean equity, per year. ``trades`` counts fills, ``round_trips`` returns to flat. Costs in
+    currency. ``sharpe_low`` and ``sharpe_high`` bound its 95 % interval; None where too few of the
+    ``sessions_in_position``, or of the ``spells`` that they form, allow one.
     """
 
     sessions: int
@@ -40,6 +41,8 @@ class Metrics:
     trades: int
     round_trips: int
     exposure: float
+    sessions_in_position: int
+    spells: int
     commissions: float
     slippage: float
     dividends: float
@@ -55,52 +58,51 @@ class Metrics:
         return found
 
 
-def session_returns(equity: Sequence[float]) -> Floats:
-    """Simple returns per session, shape (n,); bar 0 is 0."""
-    values = np.asarray(equity, dtype=np.float64)
-    returns = np.zeros(len(values))
-    returns[1:] = values[1:] / values[:-1] - 1.0
-    return returns
-
-
-def compute_metrics(track: Track, sessions_per_year: int) -> Metrics:
+def compute_metrics(track: Track, bars_per_year: float) -> Metrics:
     """All figures of a track.
 
     Args:
         track: at least two sessions.
-        sessions_per_year: 252, or 365 for venues that never close.
+        bars_per_year: how many sessions a year of it has, see ``returns.bars_per_year``: 252 for dense
+            days, 365 for venues that never close, about 52 for weeks.
     """
-    returns = session_returns(track.equity)
-    figures = return_metrics(returns, sessions_per_year)
+    sample = SessionReturns.of(track)
+    figures = return_metrics(sample.values, bars_per_year)
     fills = [fill for fill in track.fills if fill.clipped != "cash_in_lieu"]
-    low, high = sharpe_interval(returns, sessions_per_year)
+    low, high = sharpe_interval(sample, bars_per_year)
     ratios = {
-        "sharpe": figures["sharpe"],
+        # Of returns that never move, vectorbt gives rounding ÷ rounding.
+        "sharpe": figures["sharpe"] if float(sample.values.var()) > 1e-18 else math.nan,
         "sharpe_low": low,
         "sharpe_high": high,
         "sortino": figures["sortino"],
         "calmar": figures["calmar"],
     }
+    known = {name: value if math.isfinite(value) else None for name, value in ratios.items()}
     notional = sum(abs(fill.quantity) * fill.price for fill in fills)
-    years = (len(returns) - 1) / sessions_per_year
-    positions = np.asarray(track.position)
+    years = len(sample) / bars_per_year
+    positions, equity = np.asarray(track.position), np.asarray(track.equity)
     flat_again = (positions[1:] == 0) & (positions[:-1] != 0)
+    worth = np.where(equity > 0, equity, np.inf)  # a ruined account has no weight left
+    weights = np.abs(positions * np.asarray(track.close)) / worth
     return Metrics(
-        sessions=len(returns),
+        sessions=len(track.equity),
         total_return=figures["total_return"],
         annual_return=figures["annual_return"],
         annual_volatility=figures["annual_volatility"],
-        **(ratios if fills or any(track.position) else dict.fromkeys(ratios)),
+        **(known if fills or sample.sessions_in_position else dict.fromkeys(ratios)),
         max_drawdown=figures["max_drawdown"],
-        turnover=notional / float(np.mean(track.equity)) / years,
+        turnover=notional / float(np.mean(equity)) / years,
         trades=len(fills),
         round_trips=int(flat_again.sum()),
-        exposure=float((positions[1:] != 0).mean()),
+        exposure=float(weights[1:].mean()),
+        sessions_in_position=sample.sessions_in_position,
+        spells=sample.spells,
         commissions=sum(fill.commission for fill in fills),
         slippage=sum((fill.price - fill.reference_price) * fill.quantity for fill in fills),
         dividends=track.dividends[-1],
         final_equity=track.equity[-1],
-        extra=extra_figures(Measured(track, sessions_per_year)),
+        extra=extra_figures(Measured(track, bars_per_year)),
     )
 
 

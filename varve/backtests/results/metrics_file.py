@@ -34,7 +34,7 @@ class StageFigures(Entry):
 
 
 class Figures(Entry):
-    """Figures of one column; None where there is none. Those with a default are the agent's alone."""
+    """Figures of one column; None where there is none. Those of the agent alone have a default."""
 
     sessions: int
     """Sessions of the window, bar 0 included."""
@@ -63,7 +63,11 @@ class Figures(Entry):
     round_trips: int
     """Returns to flat."""
     exposure: Number | None
-    """Share of sessions with a position."""
+    """Mean over sessions of |position × close| ÷ equity at the close; a fraction."""
+    sessions_in_position: int | None = None
+    """Sessions that came with a position; None in files of before this was counted."""
+    spells: int | None = None
+    """Runs of such sessions, with flat ones between them; None likewise."""
     commissions: Number | None
     """In currency."""
     slippage: Number | None
@@ -147,6 +151,8 @@ class RunMetrics(Entry):
     """What a reader must know before the figures."""
     luck: LuckEntry | None = None
     """What random traders of the same turnover got; None for a run that never traded."""
+    bars_per_year: Number | None = None
+    """Sessions of a year, by the time that passed; None in files of before this was measured."""
 
     @property
     def agent(self) -> Figures:

@@ -25,7 +25,8 @@ from varve.backtests.results.metrics_file import (
     MetricColumn,
     RunMetrics,
 )
-from varve.backtests.results.sharpe import window_sentence
+from varve.backtests.results.returns import SessionReturns, bars_per_year
+from varve.backtests.results.sharpe import sharpe_estimate, window_sentence
 from varve.backtests.results.stage_figures import abstentions, stage_figures
 from varve.backtests.results.track import Track, track_of_records, track_of_rows
 from varve.backtests.results.vectorbt_adapter import check_track
@@ -36,7 +37,6 @@ from varve.backtests.simulate.steps import run_baseline
 from varve.backtests.simulate.window import Window
 from varve.envs.desk import in_words
 from varve.errors import BadFileError
-from varve.market.calendars import get_calendar
 from varve.market.data import InstrumentData
 from varve.memory.history import Told
 from varve.types import Fill, Json, JsonObject, Usage
@@ -138,14 +138,13 @@ def _metrics(
     lessons: list[StepRow],
     calls: list[CallRow],
 ) -> RunMetrics:
-    calendar = get_calendar(prepared.data.instrument.calendar)
-    columns = [_column(track, prepared, calendar.sessions_per_year) for track in tracks]
+    year = bars_per_year(tracks[0], prepared.data.instrument.calendar)
+    columns = [_column(track, prepared) for track in tracks]
     # The agent's figures alone tell of decisions and of the model.
     agent = Figures.model_validate({**columns[0].metrics.as_json(), **_of_agent(run, steps, lessons, calls)})
     columns[0] = columns[0].model_copy(update={"metrics": agent})
     luck = luck_range(prepared, _changes(steps), tracks[0].equity[-1] / tracks[0].equity[0] - 1.0)
-    low, high = agent.sharpe_low, agent.sharpe_high
-    interval = None if low is None or high is None else (low, high)
+    estimate = sharpe_estimate(SessionReturns.of(tracks[0]), year)
     return RunMetrics(
         ticker=prepared.config.ticker,
         synthetic=run.synthetic,
@@ -154,15 +153,17 @@ def _metrics(
         start=run.window.start,
         end=steps[-1].fill_session or "",
         columns=tuple(columns),
-        sentence=window_sentence(len(steps), calendar.sessions_per_year, interval),
         cautions=tuple(cautions(run, prepared.data, lessons, steps)),
         luck=None if luck is None else LuckEntry.model_validate(luck._asdict()),
+        sentence=window_sentence(len(steps), year, estimate),
+        bars_per_year=year,
     )
 
 
-def _column(track: Track, prepared: Prepared, sessions_per_year: int) -> MetricColumn:
+def _column(track: Track, prepared: Prepared) -> MetricColumn:
+    year = bars_per_year(track, prepared.data.instrument.calendar)
     difference = _against_vectorbt(track, prepared)
-    figures = compute_metrics(track, sessions_per_year).json()
+    figures = compute_metrics(track, year).json()
     return MetricColumn(
         name=track.name,
         metrics=Figures.model_validate(figures),

@@ -14,10 +14,11 @@ from varve.backtests.results.luck import (
     deflated_sharpe,
     minimum_track_record,
     probabilistic_sharpe,
-    sharpe_per_session,
 )
+from varve.backtests.results.metric import probability_in_words
+from varve.backtests.results.returns import SessionReturns
+from varve.backtests.results.sharpe import sharpe_per_session
 from varve.errors import VarveError
-from varve.market.data import Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def count_trials(trials: Sequence[Trial], run: Trial, *, complete: bool = True) 
     )
 
 
-def deflate(folder: RunFolder, returns: Floats) -> TrialsFound | TrialsProblem | None:
+def deflate(folder: RunFolder, sample: SessionReturns) -> TrialsFound | TrialsProblem | None:
     """Return what ``run.json`` and the report say of a run beside all others that were tried.
 
     Where the registry does not hold the run, because its folder was copied from elsewhere, it is what
@@ -68,7 +69,7 @@ def deflate(folder: RunFolder, returns: Floats) -> TrialsFound | TrialsProblem |
 
     Args:
         folder: the run.
-        returns: of its agent, simple, per session, shape (n,).
+        sample: its agent's returns per session.
 
     Returns:
         The entry; None where nothing is known.
@@ -83,10 +84,9 @@ def deflate(folder: RunFolder, returns: Floats) -> TrialsFound | TrialsProblem |
     except VarveError as error:
         return TrialsProblem(problem=str(error))
     sharpes = dict(count.sharpes)
-    probability = probabilistic_sharpe(returns)
-    if not math.isnan(probability):
-        sharpes[(run.settings, run.seed)] = sharpe_per_session(returns)
-    deflated = deflated_sharpe(returns, count.settings, list(sharpes.values()))
+    if math.isfinite(sharpe := sharpe_per_session(sample)):
+        sharpes[(run.settings, run.seed)] = sharpe
+    deflated = deflated_sharpe(sample, count.settings, list(sharpes.values()))
     return TrialsFound(
         ticker=run.ticker,
         settings=count.settings,
@@ -94,9 +94,10 @@ def deflate(folder: RunFolder, returns: Floats) -> TrialsFound | TrialsProblem |
         complete=count.complete,
         known_sharpes=len(sharpes),
         luck_sharpe_per_session=_finite(deflated.luck),
-        probabilistic_sharpe=_finite(probability),
+        probabilistic_sharpe=_finite(probabilistic_sharpe(sample)),
         deflated_sharpe=_finite(deflated.probability),
-        minimum_track_record_sessions=_finite(minimum_track_record(returns)),
+        minimum_track_record_sessions=_finite(minimum_track_record(sample)),
+        withheld=sample.withheld or None,
     )
 
 
@@ -114,10 +115,13 @@ def trials_sentence(found: TrialsFound | TrialsProblem | None) -> str:
         f"{'trial' if trials == 1 else 'trials'}."
     )
     if found.deflated_sharpe is None:
-        return f"{text} This run has no Sharpe ratio to deflate."
-    text += f" Probability that the true Sharpe ratio is above 0: {found.probabilistic_sharpe:.2f}"
+        why = "it has none" if found.withheld is None else found.withheld
+        return f"{text} Nothing can be said of this run's Sharpe ratio: {why}."
+    known = probability_in_words(found.probabilistic_sharpe)
+    text += f" Probability that the true Sharpe ratio is above 0: {known}"
     if settings > 1:
-        text += f"; above the best that luck finds in {settings:,}: {found.deflated_sharpe:.2f}"
+        deflated = probability_in_words(found.deflated_sharpe)
+        text += f"; above the best that luck finds in {settings:,}: {deflated}"
     text += " (deflated Sharpe)." if settings > 1 else "; nothing else was tried to deflate it by."
     needed = found.minimum_track_record_sessions
     if needed is None:

@@ -26,7 +26,7 @@ _METHODS = {
 }
 
 
-def return_metrics(returns: Floats, sessions_per_year: int) -> dict[str, float]:
+def return_metrics(returns: Floats, bars_per_year: float) -> dict[str, float]:
     """vectorbt's metrics of simple returns per session, shape (n,); fractions, annual where so named.
 
     Never ``stats()``, which compiles for seconds.
@@ -34,7 +34,7 @@ def return_metrics(returns: Floats, sessions_per_year: int) -> dict[str, float]:
     import pandas as pd
     import vectorbt  # noqa: F401 (registers the accessor)
 
-    accessor = pd.Series(returns).vbt.returns(freq="1D", year_freq=f"{sessions_per_year} days")
+    accessor = pd.Series(returns).vbt.returns(freq="1D", year_freq=f"{bars_per_year} days")
     return {name: float(getattr(accessor, method)()) for name, method in _METHODS.items()}
 
 

@@ -39,6 +39,7 @@ class Search:
             trials=tuple(
                 TriedSettings(params=dict(trial.params), score=trial.score) for trial in self.found.trials
             ),
+            bars_per_year=self.found.bars_per_year,
         )
 
 
@@ -84,7 +85,7 @@ def trials_of_search(run: RunRecord) -> Sequence[Trial]:
     kept = run.tuning
     if kept is None:
         return ()
-    per_year = get_calendar(run.instrument.calendar).sessions_per_year
+    per_year = kept.bars_per_year or get_calendar(run.instrument.calendar).sessions_per_year
     tried = [run.changed(agent_settings={**kept.base, **trial.params}) for trial in kept.trials]
     return [
         Trial(

@@ -5,6 +5,7 @@ Each variant is a setting of the memory, so that ``backtest run --set memory.…
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -14,8 +15,19 @@ import numpy as np
 from varve.backtests.config import RunConfig
 from varve.backtests.record.trial_registry.lines import Trial, trial_of_settings
 from varve.backtests.record.trial_registry.registry import TrialRegistry
-from varve.backtests.results.metrics import session_returns
-from varve.backtests.results.sharpe import Z_95, Estimate, holm, pooled_difference
+from varve.backtests.results.returns import SessionReturns
+from varve.backtests.results.sharpe import (
+    SAME,
+    Estimate,
+    MeanLaw,
+    holm,
+    no_estimate,
+    pooled_difference,
+    same_returns,
+    sharpe_per_session,
+    where_they_differ,
+    withheld_difference,
+)
 from varve.backtests.results.track import track_of_records
 from varve.backtests.simulate.prepare import Prepared, prepare
 from varve.backtests.simulate.steps import cached_replies, simulate
@@ -23,7 +35,6 @@ from varve.clock import iso
 from varve.config import merged
 from varve.errors import SettingError, UsageError
 from varve.market.calendars import get_calendar
-from varve.market.data import Floats
 from varve.memory.state.config import TIERS, MemoryConfig
 from varve.types import Json, JsonObject
 
@@ -45,13 +56,17 @@ OnRun = Callable[[str, int, int], None]
 
 
 class Daily(NamedTuple):
-    """A mean difference of returns per session in basis points, its error, 95 % interval and p against 0."""
+    """A mean difference of returns per session in basis points, its error, 95 % interval and p against 0.
+
+    All but the value NaN where there is none, and ``why`` then says why.
+    """
 
     value: float
     error: float
     low: float
     high: float
     p: float
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +74,8 @@ class Compared:
     """Full memory less a variant, pooled over seeds.
 
     ``equal`` counts the seeds on which both traded the same. ``sharpe_p`` and ``daily_p`` are Holm's over
-    all variants. Where all seeds are equal the differences are 0 without an interval.
+    all variants. Where all seeds are equal the differences are 0 without an interval, and
+    ``why`` says so.
     """
 
     variant: str
@@ -110,7 +126,7 @@ def ablate(config: RunConfig, *, seeds: int, on_run: OnRun | None = None) -> Abl
         )
     registry = TrialRegistry()
     registry.check()
-    done, returns = 0, dict[str, list[Floats]]()
+    done, returns = 0, dict[str, list[SessionReturns]]()
     for variant, changes in {FULL: {}, **VARIANTS}.items():
         returns[variant] = []
         for seed in range(seeds):
@@ -120,13 +136,16 @@ def ablate(config: RunConfig, *, seeds: int, on_run: OnRun | None = None) -> Abl
             returns[variant].append(_run(prepared, registry))
             done += 1
     provenance = first.data.provenance
-    per_year = get_calendar(first.data.instrument.calendar).sessions_per_year
+    bars, window = first.data.bars, first.window
+    per_year = get_calendar(first.data.instrument.calendar).bars_per_year(
+        bars.session(window.first), bars.session(window.last), window.last - window.first
+    )
     return Ablation(
         label=first.label,
         agent=config.agent,
         ticker=config.ticker,
         seeds=seeds,
-        distinct=len({series.tobytes() for series in returns[FULL]}),
+        distinct=len({series.values.tobytes() for series in returns[FULL]}),
         sessions=first.window.last - first.window.first,
         synthetic=provenance.synthetic,
         compared=tuple(compare_variants(returns, per_year)),
@@ -144,17 +163,17 @@ def _seeded(config: RunConfig, changes: Mapping[str, Json], seed: int, first: Pr
     return RunConfig.build(**values)
 
 
-def _run(prepared: Prepared, registry: TrialRegistry) -> Floats:
-    """Returns per session, bar 0 left out, shape (n,)."""
+def _run(prepared: Prepared, registry: TrialRegistry) -> SessionReturns:
     with cached_replies(prepared, True) as cached:
         records = simulate(prepared, replies=cached)
-    returns = session_returns(track_of_records(prepared.config.agent, records, prepared).equity)[1:]
-    registry.add([_trial(prepared, returns)])
+    found = SessionReturns.of(track_of_records(prepared.config.agent, records, prepared))
+    registry.add([_trial(prepared, found)])
     # An account that was ruined earns nothing more.
-    return np.pad(returns, (0, prepared.window.last - prepared.window.first - len(returns)))
+    rest = (0, prepared.window.last - prepared.window.first - len(found))
+    return SessionReturns(np.pad(found.values, rest), np.pad(found.in_position, rest))
 
 
-def _trial(prepared: Prepared, returns: Floats) -> Trial:
+def _trial(prepared: Prepared, returns: SessionReturns) -> Trial:
     """As a run of these settings would be entered, but without a folder."""
     bars, window = prepared.data.bars, prepared.window
     tried = trial_of_settings(
@@ -164,29 +183,23 @@ def _trial(prepared: Prepared, returns: Floats) -> Trial:
         end=iso(bars.session(window.last)),
         synthetic=prepared.data.provenance.synthetic,
     )
-    spread = float(returns.std(ddof=1))
-    sharpe = float(returns.mean()) / spread if spread > 0 else None
-    return replace(tried, origin="search", finished=True, sharpe=sharpe)
+    sharpe = sharpe_per_session(returns)
+    known = sharpe if math.isfinite(sharpe) else None
+    return replace(tried, origin="search", finished=True, sharpe=known)
 
 
-def compare_variants(returns: Mapping[str, Sequence[Floats]], per_year: int) -> list[Compared]:
-    """Each variant of ``returns`` (a series per seed, shape (n,) all) against the full memory."""
+def compare_variants(returns: Mapping[str, Sequence[SessionReturns]], bars_per_year: float) -> list[Compared]:
+    """Each variant of ``returns`` (one for each seed, of the same sessions) against the full memory."""
     full, found = returns[FULL], []
     for variant, series in returns.items():
         if variant == FULL:
             continue
         pairs = list(zip(full, series, strict=True))
-        equal = sum(bool((a == b).all()) for a, b in pairs)
-        if equal == len(pairs):
-            found.append((variant, equal, _SAME, Daily(*_SAME)))
-        else:
-            found.append((variant, equal, pooled_difference(pairs, per_year), daily_difference(pairs)))
+        equal = sum(same_returns(a, b) for a, b in pairs)
+        found.append((variant, equal, pooled_difference(pairs, bars_per_year), daily_difference(pairs)))
     sharpe_p = holm([_p(sharpe.p) for _, _, sharpe, _ in found])
     daily_p = holm([_p(daily.p) for _, _, _, daily in found])
     return [Compared(*row, one, other) for row, one, other in zip(found, sharpe_p, daily_p, strict=True)]
-
-
-_SAME = Estimate(0.0, 0.0, 0.0, 0.0, 1.0)
 
 
 def _p(value: float) -> float:
@@ -194,20 +207,25 @@ def _p(value: float) -> float:
     return 1.0 if np.isnan(value) else value
 
 
-def daily_difference(pairs: Sequence[tuple[Floats, Floats]]) -> Daily:
+def daily_difference(pairs: Sequence[tuple[SessionReturns, SessionReturns]]) -> Daily:
     """Mean of first less second per session, over all seeds, in basis points.
 
-    The error is that of the mean over sessions of the seeds' mean difference, HAC with Bartlett weights and
-    Newey and West's lags ⌊4 (n ÷ 100)^(2/9)⌋ (Newey and West 1994), from statsmodels.
+    The law is that of :class:`~varve.backtests.results.sharpe.MeanLaw`, over the sessions in which any was
+    in position and they differed.
     """
-    from statsmodels.regression.linear_model import OLS
-
-    series = 1e4 * np.mean([first - second for first, second in pairs], axis=0)
-    n = len(series)
-    lags = int(4 * (n / 100) ** (2 / 9))
-    fitted = OLS(series, np.ones(n)).fit(cov_type="HAC", cov_kwds={"maxlags": lags, "use_correction": True})
-    value, error = float(fitted.params[0]), float(fitted.bse[0])
-    return Daily(value, error, value - Z_95 * error, value + Z_95 * error, float(fitted.pvalues[0]))
+    if all(same_returns(first, second) for first, second in pairs):
+        return Daily(*no_estimate(SAME, 0.0))
+    either = np.logical_or.reduce([run.in_position for pair in pairs for run in pair])
+    series = 1e4 * np.mean([first.values - second.values for first, second in pairs], axis=0)
+    sizes = 1e4 * np.mean([abs(first.values) + abs(second.values) for first, second in pairs], axis=0)
+    held, value = where_they_differ(series, sizes, either), float(series.mean())
+    if why := withheld_difference(held):
+        return Daily(*no_estimate(why, value))
+    law = MeanLaw.of(series[held])
+    left_out = float((series**2).sum() / (series[held] ** 2).sum())
+    error = float(law.error) * law.count / len(held) * left_out**0.5
+    low, high = (value - float(law.distance(quantile)) * error for quantile in (0.975, 0.025))
+    return Daily(value, error, low, high, float(law.p(value / error)))
 
 
 def verdict(ablation: Ablation) -> str:

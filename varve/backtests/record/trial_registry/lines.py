@@ -227,6 +227,8 @@ class AgentSharpe(Entry):
 
     columns: Many[_Column]
     """The agent first."""
+    bars_per_year: Number | None = None
+    """How many sessions its year has; None in files of before this was measured."""
 
     @property
     def annual(self) -> float | None:

@@ -204,7 +204,7 @@ class TrialRegistry:
             metrics = AgentSharpe.read(json.loads(path.read_text(encoding="utf-8")), path, mend=MEND)
         except (OSError, ValueError, BadFileError):
             return None
-        return session_sharpe(metrics.annual, run)
+        return session_sharpe(metrics.annual, metrics.bars_per_year, run)
 
     def _put_aside(self) -> Path | None:
         if not self.path.exists():
@@ -233,18 +233,20 @@ def registry_beside(folder: RunFolder, *, clock: Clock = wall_clock) -> TrialReg
     return registry if registry.holds(folder.read()) else None
 
 
-def note_result(folder: RunFolder, annual_sharpe: float | None, *, clock: Clock) -> None:
+def note_result(
+    folder: RunFolder, annual_sharpe: float | None, bars_per_year: float | None, *, clock: Clock
+) -> None:
     """Enter the result of a finished run in the registry that it is in, if any."""
     registry, run = registry_beside(folder, clock=clock), folder.read()
     if registry is not None:
-        registry.finish(run.run_id, session_sharpe(annual_sharpe, run))
+        registry.finish(run.run_id, session_sharpe(annual_sharpe, bars_per_year, run))
 
 
-def session_sharpe(annual: float | None, run: RunRecord) -> float | None:
-    """Return a run's Sharpe ratio per session from the one per year."""
+def session_sharpe(annual: float | None, bars_per_year: float | None, run: RunRecord) -> float | None:
+    """Return a run's Sharpe ratio per session; old records took their calendar's year."""
     from varve.market.calendars import get_calendar
 
-    year = get_calendar(run.instrument.calendar).sessions_per_year
+    year = bars_per_year or get_calendar(run.instrument.calendar).sessions_per_year
     return None if annual is None else float(annual / year**0.5)
 
 

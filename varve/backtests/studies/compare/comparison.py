@@ -15,16 +15,22 @@ from varve.backtests.results.luck import (
     deflated_sharpe,
     minimum_track_record,
     probabilistic_sharpe,
+)
+from varve.backtests.results.metrics import Metrics, compute_metrics
+from varve.backtests.results.paper_scores import Scored, finagent_paper
+from varve.backtests.results.returns import SessionReturns, bars_per_year
+from varve.backtests.results.sharpe import (
+    Estimate,
+    holm,
+    sharpe_difference,
+    sharpe_estimate,
     sharpe_per_session,
 )
-from varve.backtests.results.metrics import Metrics, compute_metrics, session_returns
-from varve.backtests.results.paper_scores import Scored, finagent_paper
-from varve.backtests.results.sharpe import Estimate, holm, sharpe_difference, sharpe_estimate
 from varve.backtests.results.track import Track
 from varve.backtests.studies.compare.entrants import Entrant, common_sessions, cut, names
 from varve.backtests.studies.compare.pools import Pool, pools
 from varve.errors import UsageError
-from varve.market.data import Floats
+from varve.market.calendars import get_calendar
 from varve.types import Action, Json, JsonObject
 
 _FINAGENT = ("annual_return", "sharpe", "max_drawdown")
@@ -42,8 +48,9 @@ class Difference:
 class Luck:
     """What of a Sharpe ratio may be luck; see :mod:`varve.backtests.results.luck`.
 
-    ``probabilistic`` and ``minimum_sessions`` are NaN where there is no Sharpe ratio. ``deflated`` is
-    None where nothing is known of other trials; ``complete`` is False where there were perhaps more.
+    ``probabilistic`` and ``minimum_sessions`` are NaN where nothing can be said of the Sharpe ratio, and
+    ``why`` then says why. ``deflated`` is None there, and where nothing is known of other trials;
+    ``complete`` is False where there were perhaps more.
     """
 
     probabilistic: float
@@ -51,6 +58,7 @@ class Luck:
     deflated: Deflated | None
     trials: int | None
     complete: bool
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +89,7 @@ class Comparison:
     """Runs compared. ``cut_down`` says for each run that is longer what of it is left out."""
 
     sessions: tuple[date, ...]
-    sessions_per_year: int
+    bars_per_year: float
     synthetic: bool
     runs: tuple[Column, ...]
     held: tuple[Column, ...]
@@ -115,11 +123,13 @@ def compare(entrants: Sequence[Entrant]) -> Comparison:
         UsageError: if there is none, one comes twice, or they have fewer than 10 sessions in common.
     """
     sessions = _checked_sessions(entrants)
-    year = min(entrant.sessions_per_year for entrant in entrants)
+    # Common sessions are those of the calendar with the fewest.
+    calendar = min((entrant.calendar for entrant in entrants), key=_sessions_of_a_year)
     tracks = [cut(entrant.track, sessions) for entrant in entrants]
     held = [cut(entrant.held, sessions) for entrant in entrants]
-    returns = [session_returns(track.equity) for track in tracks]
-    baselines = [session_returns(track.equity) for track in held]
+    year = bars_per_year(tracks[0], calendar)
+    returns = [SessionReturns.of(track) for track in tracks]
+    baselines = [SessionReturns.of(track) for track in held]
     against_held = _adjusted(
         [sharpe_difference(own, base, year) for own, base in zip(returns, baselines, strict=True)]
     )
@@ -141,7 +151,7 @@ def compare(entrants: Sequence[Entrant]) -> Comparison:
     ]
     return Comparison(
         sessions=tuple(sessions),
-        sessions_per_year=year,
+        bars_per_year=year,
         synthetic=any(entrant.synthetic for entrant in entrants),
         runs=tuple(runs),
         held=tuple(_held_columns(entrants, held, year)),
@@ -197,7 +207,7 @@ def _column(
     key: str,
     name: str,
     track: Track,
-    year: int,
+    year: float,
     *,
     actions: Mapping[date, Action],
     entrant: Entrant | None = None,
@@ -206,7 +216,7 @@ def _column(
     against_first: Difference | None = None,
     break_even_bps: float | None = None,
 ) -> Column:
-    returns = session_returns(track.equity)
+    sample = SessionReturns.of(track)
     closes = (np.asarray(track.close) / np.asarray(track.split_factors)).tolist()
     decided = [actions.get(session, Action.HOLD) for session in track.sessions[:-1]]
     if track.position[0] > 0 and decided[0] is Action.HOLD:
@@ -219,8 +229,8 @@ def _column(
         note="" if entrant is None else entrant.note,
         metrics=compute_metrics(track, year),
         finagent=finagent_paper(closes, decided),
-        sharpe=sharpe_estimate(returns, year),
-        resampled=resample(returns[1:]),
+        sharpe=sharpe_estimate(sample, year),
+        resampled=resample(sample.values),
         luck=luck,
         against_held=against_held,
         against_first=against_first,
@@ -228,7 +238,7 @@ def _column(
     )
 
 
-def _held_columns(entrants: Sequence[Entrant], held: Sequence[Track], year: int) -> list[Column]:
+def _held_columns(entrants: Sequence[Entrant], held: Sequence[Track], year: float) -> list[Column]:
     """Buy-and-hold once for each market and cost model."""
     columns: dict[object, Column] = {}
     tickers = {entrant.trial.ticker for entrant in entrants}
@@ -249,15 +259,20 @@ def _held_columns(entrants: Sequence[Entrant], held: Sequence[Track], year: int)
     return list(columns.values())
 
 
-def _luck(entrant: Entrant, returns: Floats) -> Luck:
-    probability = probabilistic_sharpe(returns)
-    minimum = minimum_track_record(returns)
+def _sessions_of_a_year(calendar: str) -> int:
+    return get_calendar(calendar).sessions_per_year
+
+
+def _luck(entrant: Entrant, sample: SessionReturns) -> Luck:
+    probability = probabilistic_sharpe(sample)
+    minimum = minimum_track_record(sample)
     count = entrant.count
     if count is None or math.isnan(probability):
-        return Luck(probability, minimum, None, None if count is None else count.trials, True)
+        trials = None if count is None else count.trials
+        return Luck(probability, minimum, None, trials, True, sample.withheld)
     sharpes = dict(count.sharpes)
-    sharpes[(entrant.trial.settings, entrant.trial.seed)] = sharpe_per_session(returns)
-    deflated = deflated_sharpe(returns, count.settings, list(sharpes.values()))
+    sharpes[(entrant.trial.settings, entrant.trial.seed)] = sharpe_per_session(sample)
+    deflated = deflated_sharpe(sample, count.settings, list(sharpes.values()))
     return Luck(probability, minimum, deflated, count.trials, count.complete)
 
 

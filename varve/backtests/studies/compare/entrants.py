@@ -15,7 +15,6 @@ from varve.backtests.results.tables import recorded_trading
 from varve.backtests.results.track import Track, track_of_records, track_of_rows
 from varve.backtests.results.trial_count import TrialCount, count_trials
 from varve.backtests.simulate.steps import run_baseline
-from varve.market.calendars import get_calendar
 from varve.types import Action, Json, JsonObject
 
 _APART = frozenset({"agent", "ticker", "seed", "settings", "start", "end"})
@@ -36,7 +35,7 @@ class Entrant:
     held: Track
     actions: Mapping[date, Action]
     settings: Mapping[str, Json]
-    sessions_per_year: int
+    calendar: str
     synthetic: bool
     currency: str
     has_model: bool
@@ -85,7 +84,7 @@ def read_entrant(folder: RunFolder) -> Entrant:
             **flat(recorded.agent_settings),
             **{name: recorded.config.chosen(name) for name in TABLES},
         },
-        sessions_per_year=get_calendar(prepared.data.instrument.calendar).sessions_per_year,
+        calendar=prepared.data.instrument.calendar,
         synthetic=recorded.synthetic,
         currency=prepared.data.instrument.currency,
         has_model=recorded.model is not None,

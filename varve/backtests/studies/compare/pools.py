@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from varve.backtests.results.returns import SessionReturns
 from varve.backtests.results.sharpe import Estimate, SeedSplit, pooled_difference, pooled_sharpe, seed_split
 from varve.backtests.studies.compare.entrants import Entrant
-from varve.market.data import Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +28,15 @@ class Pool:
 
 
 def pools(
-    entrants: Sequence[Entrant], returns: Sequence[Floats], held: Sequence[Floats], sessions_per_year: int
+    entrants: Sequence[Entrant],
+    returns: Sequence[SessionReturns],
+    held: Sequence[SessionReturns],
+    bars_per_year: float,
 ) -> list[Pool]:
     """Every pool of at least two runs: first over seeds, ticker by ticker, then over tickers.
 
     Args:
-        returns, held: simple returns per session of each run and of buy-and-hold on its data, each of
-            shape (n,) over the same sessions.
+        returns, held: of each run and of buy-and-hold on its data, over the same sessions.
     """
     by_seed: dict[object, list[int]] = {}
     by_kind: dict[object, list[int]] = {}
@@ -60,12 +62,12 @@ def pools(
                     Pool(
                         name=_name([entrants[i] for i in members], one_ticker),
                         runs=tuple(i + 1 for i in members),
-                        sharpe=pooled_sharpe([returns[i] for i in members], sessions_per_year),
+                        sharpe=pooled_sharpe([returns[i] for i in members], bars_per_year),
                         against_held=pooled_difference(
-                            [(returns[i], held[i]) for i in members], sessions_per_year
+                            [(returns[i], held[i]) for i in members], bars_per_year
                         ),
-                        against_first=None if pairs is None else pooled_difference(pairs, sessions_per_year),
-                        split=seed_split([returns[i] for i in members], sessions_per_year)
+                        against_first=None if pairs is None else pooled_difference(pairs, bars_per_year),
+                        split=seed_split([returns[i] for i in members], bars_per_year)
                         if one_ticker
                         else None,
                     )

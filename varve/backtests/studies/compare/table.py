@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING
 
-from varve.backtests.report.metric_rows import ABSENT
-from varve.backtests.results.metric import Metric, in_words, registered_metrics
+from varve.backtests.results.bootstrap import MIN_SESSIONS
+from varve.backtests.results.metric import (
+    Metric,
+    absent,
+    in_words,
+    probability_in_words,
+    registered_metrics,
+    why_absent,
+)
 
 if TYPE_CHECKING:
+    from varve.backtests.results.sharpe import Estimate
     from varve.backtests.studies.compare.comparison import Column, Comparison, Difference
 
 # A cell and the three characters before it.
 LABEL_WIDTH, CELL_WIDTH = 17, 18
+HOLDING = "holding"
+"""Why buy-and-hold has no figure against itself, nor a count of trials."""
 
 Cell = Callable[["Column"], str]
 
@@ -27,44 +38,46 @@ def blocks(found: Comparison, width: int) -> list[tuple[list[str], list[list[str
 
 
 def _cells(part: Sequence[Column], rows: Sequence[tuple[str, Cell]]) -> list[list[str]]:
-    found = [[label, *(cell(column) for column in part)] for label, cell in rows]
+    found = [[label, *(fill(cell(column), CELL_WIDTH - 3) for column in part)] for label, cell in rows]
     if any(column.run_id is not None for column in part):
         return found
     # A block of buy-and-hold alone has no use for what is measured against it.
-    return [row for row in found if set(row[1:]) != {ABSENT}]
+    return [row for row in found if any(cell != absent(HOLDING) for cell in row[1:])]
 
 
 def _rows(columns: Sequence[Column]) -> list[tuple[str, Cell]]:
     rows: list[tuple[str, Cell]] = [
-        ("annual return", lambda c: _percent(c.metrics.annual_return)),
-        ("Sharpe", lambda c: _ratio(c.metrics.sharpe)),
-        ("  95 % interval", lambda c: _span(c.sharpe.low, c.sharpe.high)),
-        ("Calmar", lambda c: _ratio(c.metrics.calmar)),
-        ("Sortino", lambda c: _ratio(c.metrics.sortino)),
-        ("max drawdown", lambda c: _percent(c.metrics.max_drawdown)),
-        ("  resampled", lambda c: _percents(c.resampled and c.resampled.max_drawdown)),
-        ("annual volatility", lambda c: _percent(c.metrics.annual_volatility)),
-        ("total return", lambda c: _percent(c.metrics.total_return)),
-        ("  resampled", lambda c: _percents(c.resampled and c.resampled.total_return)),
+        ("annual return", lambda c: in_words(c.metrics.annual_return, "percent", "no value here")),
+        ("Sharpe", lambda c: _figure(c, "sharpe")),
+        ("  95 % interval", lambda c: _interval(c.sharpe)),
+        ("in position", lambda c: f"{c.metrics.sessions_in_position:,} sess."),
+        ("  in spells", lambda c: f"{c.metrics.spells:,}"),
+        ("Calmar", lambda c: _figure(c, "calmar")),
+        ("Sortino", lambda c: _figure(c, "sortino")),
+        ("max drawdown", lambda c: in_words(c.metrics.max_drawdown, "percent")),
+        ("  resampled", lambda c: _percents(c, c.resampled and c.resampled.max_drawdown)),
+        ("annual volatility", lambda c: in_words(c.metrics.annual_volatility, "percent", "no value here")),
+        ("total return", lambda c: in_words(c.metrics.total_return, "percent")),
+        ("  resampled", lambda c: _percents(c, c.resampled and c.resampled.total_return)),
         ("turnover a year", lambda c: f"{c.metrics.turnover:.1f}×"),
         *_extra_rows(),
-        ("FinAgent's ARR", lambda c: _percent(c.finagent.annual_return)),
-        ("FinAgent's Sharpe", lambda c: _ratio(c.finagent.sharpe)),
-        ("FinAgent's MDD", lambda c: _percent(0.0 - c.finagent.max_drawdown)),
-        ("less hold: Sharpe", lambda c: _value(c.against_held)),
-        ("  95 % interval", lambda c: _interval(c.against_held)),
-        ("  p, Holm", lambda c: _p(c.against_held)),
+        ("FinAgent's ARR", lambda c: in_words(c.finagent.annual_return, "percent", "no value here")),
+        ("FinAgent's Sharpe", lambda c: in_words(c.finagent.sharpe, "ratio", "the returns never move")),
+        ("FinAgent's MDD", lambda c: in_words(0.0 - c.finagent.max_drawdown, "percent")),
+        ("less hold: Sharpe", lambda c: _value(c.against_held, HOLDING)),
+        ("  95 % interval", lambda c: _span(c.against_held, HOLDING)),
+        ("  p, Holm", lambda c: _p(c.against_held, HOLDING)),
     ]
     if any(column.against_first is not None for column in columns):
         rows += [
-            ("less 1: Sharpe", lambda c: _value(c.against_first)),
-            ("  95 % interval", lambda c: _interval(c.against_first)),
-            ("  p, Holm", lambda c: _p(c.against_first)),
+            ("less 1: Sharpe", lambda c: _value(c.against_first, _not_against_1(c))),
+            ("  95 % interval", lambda c: _span(c.against_first, _not_against_1(c))),
+            ("  p, Holm", lambda c: _p(c.against_first, _not_against_1(c))),
         ]
     return [
         *rows,
         ("break-even cost", _break_even),
-        ("P(Sharpe > 0)", lambda c: _ratio(c.luck.probabilistic if c.luck else None)),
+        ("P(Sharpe > 0)", _probability),
         ("deflated Sharpe", _deflated),
         ("  settings tried", _tried),
         ("min. track record", _record),
@@ -75,65 +88,85 @@ def _extra_rows() -> list[tuple[str, Cell]]:
     """A row for each metric of another package."""
 
     def row(name: str, metric: Metric) -> tuple[str, Cell]:
-        return metric.label, lambda c: in_words(c.metrics.extra.get(name), metric.unit)
+        return metric.label, lambda c: in_words(c.metrics.extra.get(name), metric.unit, "no value here")
 
     return [row(name, metric) for name, metric in registered_metrics().items()]
 
 
-def _percent(value: float | None) -> str:
-    return ABSENT if value is None or not math.isfinite(value) else f"{100 * value:.1f} %"
+def _figure(column: Column, name: str) -> str:
+    return in_words(getattr(column.metrics, name), "ratio", why_absent(name, column.metrics))
 
 
-def _percents(span: tuple[float, float] | None) -> str:
-    return ABSENT if span is None else f"{100 * span[0]:.0f} to {100 * span[1]:.0f} %"
+def _percents(column: Column, span: tuple[float, float] | None) -> str:
+    if span is not None:
+        return f"{100 * span[0]:.0f} to {100 * span[1]:.0f} %"
+    count = column.metrics.sessions - 1
+    few = f"{count} sessions, {MIN_SESSIONS} needed"
+    return absent(few if count < MIN_SESSIONS else why_absent("sharpe", column.metrics))
 
 
-def _ratio(value: float | None) -> str:
-    return ABSENT if value is None or not math.isfinite(value) else f"{value:.2f}"
+def _not_against_1(column: Column) -> str:
+    return HOLDING if column.run_id is None else "run 1 itself"
 
 
-def _span(low: float, high: float) -> str:
-    return ABSENT if math.isnan(low) else f"{low:.1f} to {high:.1f}"
+def _value(difference: Difference | None, without: str) -> str:
+    if difference is None:
+        return absent(without)
+    estimate = difference.estimate
+    return absent(estimate.why) if estimate.why else f"{estimate.value:+.2f}"
 
 
-def _value(difference: Difference | None) -> str:
-    if difference is None or math.isnan(difference.estimate.value):
-        return ABSENT
-    return f"{difference.estimate.value:+.2f}"
+def _interval(estimate: Estimate) -> str:
+    return absent(estimate.why) if estimate.why else f"{estimate.low:.1f} to {estimate.high:.1f}"
 
 
-def _interval(difference: Difference | None) -> str:
-    return ABSENT if difference is None else _span(difference.estimate.low, difference.estimate.high)
+def _span(difference: Difference | None, without: str) -> str:
+    return absent(without) if difference is None else _interval(difference.estimate)
 
 
-def _p(difference: Difference | None) -> str:
-    if difference is None or math.isnan(difference.holm_p):
-        return ABSENT
-    return "< 0.001" if difference.holm_p < 0.001 else f"{difference.holm_p:.3f}"
+def _p(difference: Difference | None, without: str) -> str:
+    if difference is None:
+        return absent(without)
+    if difference.estimate.why:
+        return absent(difference.estimate.why)
+    if difference.holm_p < 0.001:
+        return "< 0.001"
+    return "> 0.99" if difference.holm_p >= 0.995 else f"{difference.holm_p:.3f}"
 
 
 def _break_even(column: Column) -> str:
     if column.break_even_bps is None:
-        return ABSENT
+        return absent(HOLDING if column.run_id is None else "trades no more than holding")
     return f"{column.break_even_bps:.0f} bps" if column.break_even_bps > 0 else "none"
+
+
+def _without_luck(column: Column) -> str:
+    if column.luck is None:
+        return HOLDING
+    return column.luck.why or "no trial registry"
+
+
+def _probability(column: Column) -> str:
+    value = None if column.luck is None else column.luck.probabilistic
+    return probability_in_words(value, _without_luck(column))
 
 
 def _deflated(column: Column) -> str:
     if column.luck is None or column.luck.deflated is None:
-        return ABSENT
-    return _ratio(column.luck.deflated.probability)
+        return absent(_without_luck(column))
+    return probability_in_words(column.luck.deflated.probability)
 
 
 def _tried(column: Column) -> str:
     if column.luck is None or column.luck.deflated is None:
-        return ABSENT
+        return absent(_without_luck(column))
     least = "" if column.luck.complete else "≥ "
     return f"{least}{column.luck.deflated.settings:,}"
 
 
 def _record(column: Column) -> str:
     if column.luck is None or math.isnan(column.luck.minimum_sessions):
-        return ABSENT
+        return absent(_without_luck(column))
     if math.isinf(column.luck.minimum_sessions):
         return "never"
     return f"{column.luck.minimum_sessions:,.0f} sess."

@@ -17,12 +17,12 @@ from varve.backtests.record.folder import RunFolder
 from varve.backtests.record.rows import StepRow
 from varve.backtests.results.metrics import compute_metrics
 from varve.backtests.results.paper_scores import SCORING, Scored, carried
+from varve.backtests.results.returns import bars_per_year
 from varve.backtests.results.tables import recorded_trading
 from varve.backtests.results.track import Track, split_factors, track_of_records
 from varve.backtests.simulate.prepare import Prepared
 from varve.backtests.simulate.steps import make_simulation
 from varve.errors import UnknownNameError
-from varve.market.calendars import get_calendar
 from varve.market.data import Floats
 from varve.market.observation import Observation
 from varve.strategies.base import RunContext, Trader
@@ -221,12 +221,12 @@ def _total(track: Track) -> float:
 
 
 def _realistic_column(prepared: Prepared, agent: Track, held: Track) -> Column:
-    per_year = get_calendar(prepared.data.instrument.calendar).sessions_per_year
+    per_year = bars_per_year(agent, prepared.data.instrument.calendar)
     costs = sum(f.commission + (f.price - f.reference_price) * f.quantity for f in agent.fills)
     return Column(REALISTIC, _scored(agent, per_year), _scored(held, per_year), costs)
 
 
-def _scored(track: Track, per_year: int) -> Scored:
+def _scored(track: Track, per_year: float) -> Scored:
     figures = compute_metrics(track, per_year)
     return Scored(
         total_return=figures.total_return,

@@ -7,10 +7,10 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from varve.backtests.record.cards import ColumnTold, RescoreCard, ScoredTold, StageTold, TableTold
+from varve.backtests.results.metric import absent
 from varve.backtests.results.paper_scores import Scored
 from varve.backtests.studies.rescore.rescore import IN_WORDS, REALISTIC, Column, Rescored
 
-ABSENT = "–"
 SMALL = 0.0005
 """Changes of total return below 0.05 points are not told."""
 
@@ -30,17 +30,17 @@ def signed(value: float, form: str) -> str:
 
 def percent(value: float | None) -> str:
     """A fraction as percent with sign and one decimal."""
-    return ABSENT if value is None else f"{signed(100 * value, '.1f')} %"
+    return absent("not in the paper") if value is None else f"{signed(100 * value, '.1f')} %"
 
 
 def size(value: float | None) -> str:
     """A fraction that is never negative, as percent with one decimal."""
-    return ABSENT if value is None else f"{100 * value:.1f} %"
+    return absent("not in the paper") if value is None else f"{100 * value:.1f} %"
 
 
 def ratio(value: float | None) -> str:
     """Two decimals."""
-    return ABSENT if value is None else f"{value:.2f}".replace("-", "−")
+    return absent("the returns never move") if value is None else f"{value:.2f}".replace("-", "−")
 
 
 _FIGURES: tuple[tuple[str, Callable[[Scored], str]], ...] = (
