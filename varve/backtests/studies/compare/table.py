@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 LABEL_WIDTH, CELL_WIDTH = 17, 18
 HOLDING = "holding"
 """Why buy-and-hold has no figure against itself, nor a count of trials."""
+AS_ABOVE = "as above"
+"""What repeats a reason that stands in the row before."""
 
 Cell = Callable[["Column"], str]
 
@@ -121,14 +123,14 @@ def _interval(estimate: Estimate) -> str:
 
 
 def _span(difference: Difference | None, without: str) -> str:
-    return absent(without) if difference is None else _interval(difference.estimate)
+    if difference is None:
+        return absent(without if without == HOLDING else AS_ABOVE)
+    return absent(AS_ABOVE) if difference.estimate.why else _interval(difference.estimate)
 
 
 def _p(difference: Difference | None, without: str) -> str:
-    if difference is None:
-        return absent(without)
-    if difference.estimate.why:
-        return absent(difference.estimate.why)
+    if difference is None or difference.estimate.why:
+        return _span(difference, without)
     if difference.holm_p < 0.001:
         return "< 0.001"
     return "> 0.99" if difference.holm_p >= 0.995 else f"{difference.holm_p:.3f}"
@@ -143,12 +145,12 @@ def _break_even(column: Column) -> str:
 def _without_luck(column: Column) -> str:
     if column.luck is None:
         return HOLDING
-    return column.luck.why or "no trial registry"
+    return AS_ABOVE if column.luck.why else "no trial registry"
 
 
 def _probability(column: Column) -> str:
     value = None if column.luck is None else column.luck.probabilistic
-    return probability_in_words(value, _without_luck(column))
+    return probability_in_words(value, column.luck.why if column.luck else HOLDING)
 
 
 def _deflated(column: Column) -> str:
