@@ -52,7 +52,7 @@ def cautions(
             trader = registry.load(group, config.agent)
     found = [
         _without_news(trader, config.agent, data, config.news),
-        *_failing(lessons, steps),
+        *failing(lessons, steps),
         wishes_sentence(steps),
     ]
     return [sentence for sentence in found if sentence]
@@ -69,7 +69,8 @@ def _without_news(trader: object, agent: str, data: InstrumentData, news: bool) 
     )
 
 
-def _failing(lessons: Sequence[StepRow], steps: Sequence[StepRow]) -> list[str]:
+def failing(lessons: Sequence[StepRow], steps: Sequence[StepRow]) -> list[str]:
+    """What fails too often to be called the agent: decisions, and stages of its days."""
     found = []
     failed = sum(row.failure is not None for row in steps)
     if failed > FAILING_SHARE * len(steps):

@@ -11,6 +11,7 @@ from varve.backtests.config import TABLES
 from varve.backtests.record.folder import RunFolder
 from varve.backtests.record.trial_registry.lines import Trial, trial_of_run
 from varve.backtests.record.trial_registry.registry import registry_beside
+from varve.backtests.results.cautions import failing
 from varve.backtests.results.tables import recorded_trading
 from varve.backtests.results.track import Track, track_of_records, track_of_rows
 from varve.backtests.results.trial_count import TrialCount, count_trials
@@ -69,6 +70,7 @@ def read_entrant(folder: RunFolder) -> Entrant:
         notes.append("fill=same_close: an ablation, not a result")
     if recorded.memory is not None and recorded.memory.from_the_future:
         notes.append("its memory knows the future: an ablation, not a result")
+    notes += [sentence.rstrip(".") for sentence in failing((), steps)]
     return Entrant(
         run_id=recorded.run_id,
         trial=run,
