@@ -36,6 +36,11 @@ def test_wishes_that_were_not_carried_out_are_summed_up_by_reason():
     assert "--initial-cash" in text
 
 
+def test_a_few_percent_that_the_account_could_not_pay_are_no_caution():
+    assert wishes_sentence([step(Became("X", "BUY", 100.0, 97.0, 0.0, "cash_clipped"))]) == ""
+    assert wishes_sentence([step(Became("X", "BUY", 100.0, 60.0, 0.0, "cash_clipped"))]) != ""
+
+
 def test_what_was_worked_off_and_what_is_left_are_told():
     steps = [
         step(Became("X", "BUY", 150.0, 50.0, 100.0, "participation_capped")),

@@ -13,6 +13,8 @@ from varve.envs.desk import ALREADY, NOTHING_HELD, WORDS
 from varve.envs.step import BELOW_ONE_LOT
 from varve.market.data import InstrumentData
 
+NEARLY_WHOLE = 0.9
+"""What is filled to this share is no caution: prices rise by a few percent until the fill every day."""
 FAILING_SHARE = 0.10
 """A run is marked where more than this share of a stage, or of its decisions, failed."""
 
@@ -90,7 +92,7 @@ def wishes_sentence(steps: Sequence[StepRow]) -> str:
     """What became of the BUYs, SELLs and FLATs that were not carried out whole; empty where all were."""
     wishes = [one for row in steps for one in row.became or () if one.action != "HOLD"]
     asked = [one for one in wishes if one.reason not in (ALREADY, NOTHING_HELD)]
-    cut = [one for one in asked if one.reason]
+    cut = [one for one in asked if one.reason and abs(one.filled) < NEARLY_WHOLE * abs(one.ordered or 1.0)]
     if not cut:
         return ""
     ways = "; ".join(
