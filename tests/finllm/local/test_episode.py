@@ -72,6 +72,6 @@ def test_abstentions_are_counted_in_table_and_report(tmp_path, varve_home):
     )  # fmt: skip
     metrics = read_metrics(result)
     assert metrics.agent.abstentions == 4
-    assert ["abstentions", "4", "–", "–", "–"] in table_rows(metrics)[1]
+    assert ["abstentions", "4", *["– (a baseline)"] * 3] in table_rows(metrics)[1]
     assert "4 decisions, 4 abstentions, 0 failures" in (result.path / "report.html").read_text()
     assert abstentions(result.read().config, []) == {}  # a strategy asks no model, so it cannot abstain
