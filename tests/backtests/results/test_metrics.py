@@ -179,3 +179,10 @@ def test_what_a_run_has_no_figure_of_says_why(returns, name, said):
     m = compute_metrics(replace(still, equity=equity, position=moves, fills=[]), 252)
     assert getattr(m, "sharpe_low" if name == "sharpe_interval" else name) is None
     assert why_absent(name, m) == said
+
+
+def test_a_loss_in_the_first_session_is_a_drawdown():
+    figures = return_metrics(np.array([-0.1, 0.02, -0.01]), 252.0)
+    assert figures["max_drawdown"] == pytest.approx(-0.1)
+    assert figures["calmar"] == pytest.approx(figures["annual_return"] / 0.1)
+    assert np.isnan(return_metrics(np.array([0.1, 0.02]), 252.0)["calmar"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from typing import Any
 
 import numpy as np
 
@@ -21,8 +22,6 @@ _METHODS = {
     "annual_volatility": "annualized_volatility",
     "sharpe": "sharpe_ratio",
     "sortino": "sortino_ratio",
-    "calmar": "calmar_ratio",
-    "max_drawdown": "max_drawdown",
 }
 
 
@@ -34,8 +33,15 @@ def return_metrics(returns: Floats, bars_per_year: float) -> dict[str, float]:
     import pandas as pd
     import vectorbt  # noqa: F401 (registers the accessor)
 
-    accessor = pd.Series(returns).vbt.returns(freq="1D", year_freq=f"{bars_per_year} days")
-    return {name: float(getattr(accessor, method)()) for name, method in _METHODS.items()}
+    def accessor(series: Floats) -> Any:
+        return pd.Series(series).vbt.returns(freq="1D", year_freq=f"{bars_per_year} days")
+
+    own = accessor(returns)
+    figures = {name: float(getattr(own, method)()) for name, method in _METHODS.items()}
+    # vectorbt measures a fall from the wealth after the first return: a loss in the first would be none.
+    deepest = float(accessor(np.concatenate([[0.0], returns])).max_drawdown())
+    calmar = figures["annual_return"] / -deepest if deepest else float("nan")
+    return {**figures, "max_drawdown": deepest, "calmar": calmar}
 
 
 def check_track(track: Track, *, filled_after_mark: bool) -> float:
