@@ -1,4 +1,4 @@
-"""Which weights of the score recall the news that leads prices, in the default sample world.
+"""Which weights of the score recall the news that leads prices, in the sample world ``strong``.
 
 Each session the short tier is asked what FinMem asks it, today's documents left out as FinMem leaves
 them out, and the mean tone of the first k is set beside the return of the next sessions. Weights are
@@ -63,7 +63,7 @@ class Judged(NamedTuple):
 
 def days(ticker: str, seed: int, embedder: Embedder) -> list[Day]:
     """Every decision of one ticker in one draw of the world."""
-    data = sample_world(ticker, seed=seed, end=LAST)
+    data = sample_world(ticker, seed=seed, end=LAST, world="strong")
     market, calendar = MarketData({ticker: data}), get_calendar(data.instrument.calendar)
     memory = LayeredMemory(MemoryConfig.build(), embedder)
     sessions = [data.bars.session(i) for i in range(len(data.bars))]

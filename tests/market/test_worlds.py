@@ -78,7 +78,7 @@ def test_a_longer_world_begins_with_the_shorter_one(ticker, world):
 
 def test_seeds_and_worlds_differ_and_python_s_hash_seed_does_not_matter():
     hashes = {sample_world("TSLA", world=w, seed=s).content_hash for w in WORLDS for s in (0, 1)}
-    assert len(hashes) == 6
+    assert len(hashes) == 2 * len(WORLDS)
     code = "from varve.market.worlds import sample_world; print(sample_world('TSLA').content_hash)"
     for seed in ("1", "2"):
         done = subprocess.run(
@@ -184,3 +184,18 @@ def test_what_does_not_exist_is_named():
         sample_world("TSLA", world="nose")
     with pytest.raises(NoDataError, match="2019-01-01"):
         sample_world("TSLA", end=date(2019, 1, 1))
+
+
+def test_the_strong_world_is_the_default_one_with_a_stronger_lead() -> None:
+    """Both have the same draws: texts and gaps are equal, and days without a lead move alike."""
+    default, strong = (sample_world("TSLA", world=world, seed=3) for world in ("default", "strong"))
+    assert [d.text for d in default.documents if d.kind == "news"] == [
+        d.text for d in strong.documents if d.kind == "news"
+    ]
+    moves = [np.log(w.bars.close / w.bars.open) for w in (default, strong)]
+    daily = 0.56 / 252**0.5
+    shifts = (moves[1] - moves[0]) / daily
+    # A day's part of the difference is (0.40 - 0.28) times a whole number of leads, but for what follows
+    # from it: the pull to the start and the variance of later days.
+    assert np.corrcoef(shifts, np.round(shifts / 0.12))[0, 1] > 0.9
+    assert 0.05 < np.abs(shifts).mean() < 0.25

@@ -37,12 +37,11 @@ def test_recalled_news_leads_prices_where_text_does_and_not_in_noise(monkeypatch
     from varve.market.worlds import sample_world
 
     monkeypatch.setattr(score_weights, "FIRST", score_weights.date(2023, 1, 3))
-    monkeypatch.setattr(
-        score_weights, "sample_world", lambda *given, **rest: sample_world(*given, world="strong", **rest)
-    )
     led = [judge(days("TSLA", seed, HashingEmbedder()), EQUAL)[0] for seed in (0, 1)]
     monkeypatch.setattr(
-        score_weights, "sample_world", lambda *given, **rest: sample_world(*given, world="noise", **rest)
+        score_weights,
+        "sample_world",
+        lambda *given, **rest: sample_world(*given, **{**rest, "world": "noise"}),
     )
     by_chance = [judge(days("TSLA", seed, HashingEmbedder()), EQUAL)[0] for seed in (0, 1)]
     assert min(led) > 0.2
