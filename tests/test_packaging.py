@@ -90,5 +90,7 @@ def test_an_agent_of_another_package_is_found_listed_and_run(tmp_path):
     assert "gazette          Reads the news into memory" in listed
     done = call(*backtest, "run", "--agent", "contrarian", *WINDOW, "--json", cwd=tmp_path, **home)
     assert json.loads(done.stdout)["columns"][0]["metrics"]["trades"] > 3
-    done = call(*backtest, "run", "--agent", "gazette", *WINDOW, "--json", cwd=tmp_path, **home)
+    done = call(
+        *backtest, "run", "--agent", "gazette", "--llm", "scripted", *WINDOW, "--json", cwd=tmp_path, **home
+    )
     assert json.loads(done.stdout)["columns"][0]["metrics"]["usage"]["calls"] >= 22

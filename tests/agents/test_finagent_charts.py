@@ -78,7 +78,7 @@ def cases():
     data = world(closes=wave(90))
     own = notes(data, 40, 79, lambda i: 10.0 * (50 <= i < 65), lambda i: 1000.0 + 5.0 * i)
     bare = world(closes=wave(90), candles=False, volume=False)
-    tsla = sample_world("TSLA")
+    tsla = sample_world("TSLA", world="strong")
     return {
         "candles": kline_chart(at(data, 79), "AAA"),
         "closes alone": kline_chart(at(bare, 79), "AAA"),

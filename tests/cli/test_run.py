@@ -15,8 +15,8 @@ def stored_files(home):
 def test_run_prints_a_table_one_sentence_and_the_report(backtest, varve_home):
     code, out, err = backtest("run", "--agent", "finmem", "--ticker", "TSLA", *WINDOW)
     assert code == 0, err
-    assert out.startswith("SYNTHETIC")
-    assert err.startswith("SYNTHETIC")
+    for shown in (out, err):
+        assert shown.startswith("finmem asks scripted · SYNTHETIC sample world")
     for words in ("finmem", "buy-and-hold", "Sharpe", "95 % interval", "max drawdown", "failures", "tokens"):
         assert words in out
     assert "say little" in out

@@ -183,7 +183,7 @@ def _by_the_book(memory, query, now, k, tier, ticker):
         record, life = memory.get(memory_id), memory._state.life(memory_id)
         mine = [event for event in told if event.memory_id == memory_id]
         copies = [parse_iso(e.data["available_at"]) for e in mine if e.kind in ("added", "merged")]
-        moves = [to_ns(e.at) for e in mine if e.kind in ("promoted", "demoted")]
+        moves = [to_ns(e.at) for e in mine if e.kind == "promoted"]  # a demotion keeps the age
         readable, moved = to_ns(min(copies)), max(moves, default=0)
         if readable > to_ns(now) or (ticker not in (None, record.ticker) and record.ticker):
             continue

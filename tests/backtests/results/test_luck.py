@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from varve.backtests.results.bootstrap import resample
 from varve.backtests.results.luck import (
     deflated_sharpe,
     minimum_track_record,
@@ -12,6 +11,7 @@ from varve.backtests.results.luck import (
 )
 from varve.backtests.results.returns import SessionReturns
 from varve.backtests.results.sharpe import sharpe_estimate, sharpe_per_session
+from varve.backtests.studies.compare.bootstrap import resample
 
 
 def noise(seed, mean=0.001, count=250):

@@ -185,6 +185,8 @@ def test_a_journal_from_before_images_is_read_and_goes_on(tmp_path: Path) -> Non
     journal.close()
     with sqlite3.connect(tmp_path / "journal.db") as db:
         db.execute("DROP TABLE images")
+        db.execute("ALTER TABLE steps DROP COLUMN became")
+        db.execute("ALTER TABLE steps DROP COLUMN bar")
         db.execute("PRAGMA user_version = 1")
     reading = Journal(tmp_path / "journal.db", run_id="r", read_only=True)
     assert reading.image(image_name(BLACK)) is None

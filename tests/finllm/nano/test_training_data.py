@@ -184,6 +184,7 @@ def finmem_texts(page):
         "system",
         profile_file=f"profile_risk_{'averse' if page.averse else 'seeking'}.j2",
         contract_file="contract_decide.j2",
+        background="",
         rounds=2,
         fill="Orders fill at the open of the next session.",
         shorting="SELL when flat opens a short position, BUY closes it."

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from varve.lazy import lazy
 
 if TYPE_CHECKING:
-    from varve.backtests.results.bootstrap import MIN_SESSIONS, Resampled, resample
     from varve.backtests.results.luck import (
         Deflated,
         deflated_sharpe,
@@ -42,11 +41,9 @@ _HOMES = {
     "Deflated": "luck",
     "Estimate": "sharpe",
     "Figures": "metrics_file",
-    "MIN_SESSIONS": "bootstrap",
     "Measured": "metric",
     "Metric": "metric",
     "Metrics": "metrics",
-    "Resampled": "bootstrap",
     "RunMetrics": "metrics_file",
     "SCORING": "paper_scores",
     "Scored": "paper_scores",
@@ -77,7 +74,6 @@ _HOMES = {
     "read_metrics": "metrics_file",
     "recorded_trading": "tables",
     "registered_metrics": "metric",
-    "resample": "bootstrap",
     "seed_split": "sharpe",
     "session_returns": "returns",
     "sharpe_difference": "sharpe",
@@ -91,7 +87,6 @@ _HOMES = {
 }
 
 __all__ = [
-    "MIN_SESSIONS",
     "SCORING",
     "Z_95",
     "Deflated",
@@ -100,7 +95,6 @@ __all__ = [
     "Measured",
     "Metric",
     "Metrics",
-    "Resampled",
     "RunMetrics",
     "Scored",
     "SeedSplit",
@@ -129,7 +123,6 @@ __all__ = [
     "read_metrics",
     "recorded_trading",
     "registered_metrics",
-    "resample",
     "seed_split",
     "session_returns",
     "sharpe_difference",

@@ -124,7 +124,7 @@ def baseline_of(prepared: Prepared, name: str, **settings: Json) -> Prepared:
         chosen = config.sizer
     else:
         chosen = "all_in"
-        tables["sizer"] = {"work_off": bool(getattr(sizer, "work_off", True))}
+        tables["sizer"] = {} if getattr(sizer, "work_off", True) else {"work_off": False}
     changes = {"agent": name, "sizer": chosen, "settings": {**settings, **tables}}
     trader_class = find_trader(name)
     return replace(

@@ -9,7 +9,6 @@ from datetime import date
 
 import numpy as np
 
-from varve.backtests.results.bootstrap import MIN_SESSIONS, Resampled, resample
 from varve.backtests.results.luck import (
     Deflated,
     deflated_sharpe,
@@ -27,6 +26,7 @@ from varve.backtests.results.sharpe import (
     sharpe_per_session,
 )
 from varve.backtests.results.track import Track
+from varve.backtests.studies.compare.bootstrap import MIN_SESSIONS, Resampled, resample
 from varve.backtests.studies.compare.entrants import Entrant, common_sessions, cut, names
 from varve.backtests.studies.compare.pools import Pool, pools
 from varve.errors import UsageError

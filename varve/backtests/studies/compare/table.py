@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from varve.backtests.results.bootstrap import MIN_SESSIONS
 from varve.backtests.results.metric import (
     Metric,
     absent,
@@ -16,6 +15,7 @@ from varve.backtests.results.metric import (
     registered_metrics,
     why_absent,
 )
+from varve.backtests.studies.compare.bootstrap import MIN_SESSIONS
 
 if TYPE_CHECKING:
     from varve.backtests.results.sharpe import Estimate
