@@ -30,3 +30,18 @@ def test_the_range_holds_95_of_100_and_counts_those_below():
 
 def test_a_run_that_never_traded_has_none():
     assert luck_range(prepared("buy-and-hold"), 0, 0.0) is None
+
+
+def test_baselines_of_a_fixed_unit_sizer_are_sized_by_it_and_work_off_as_the_run_does():
+    unit = baseline_of(
+        prepared("finmem", sizer="finmem_unit", settings={"sizer": {"lots": 3}}), "buy-and-hold"
+    )
+    assert (unit.config.sizer, unit.config.sizer_settings) == ("finmem_unit", {"lots": 3})
+    held = simulate(unit)[-1].portfolio.position("TSLA")
+    assert held == 3.0
+    part = baseline_of(prepared("finmem", sizer="fraction"), "buy-and-hold")
+    assert (part.config.sizer, part.config.sizer_settings) == ("all_in", {})
+    forgets = {"sizer": {"work_off": False}}
+    assert baseline_of(prepared(settings=forgets), "buy-and-hold").config.sizer_settings == {
+        "work_off": False
+    }
