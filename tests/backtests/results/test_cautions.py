@@ -33,7 +33,7 @@ def test_wishes_that_were_not_carried_out_are_summed_up_by_reason():
     none = Became("X", "BUY", 0.0, 0.0, 0.0, "below_one_lot")
     text = wishes_sentence([step(none), step(none), step(Became("X", "BUY", 5.0, 5.0, 0.0, ""))])
     assert text.startswith("Orders wished for: 3; of these 2 made no order: it is less than one lot.")
-    assert "--initial-cash" in text
+    assert "a larger --cash" in text
 
 
 def test_a_few_percent_that_the_account_could_not_pay_are_no_caution():

@@ -101,7 +101,7 @@ def wishes_sentence(steps: Sequence[StepRow]) -> str:
     worked = sum(one.action == "HOLD" for row in steps for one in row.became or ())
     text = f"Orders wished for: {len(asked)}; of these {ways}."
     if any(one.reason == BELOW_ONE_LOT for one in cut):
-        text += " Only a larger --initial-cash, or another sizer, makes an order of that."
+        text += " Only a larger --cash, or another sizer, makes an order of that."
     if worked:
         text += f" What was capped was worked off later, in {worked} more fills"
         left = [one.left for one in steps[-1].became or () if one.left]
