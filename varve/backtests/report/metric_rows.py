@@ -72,6 +72,11 @@ OWN: dict[str, Shown] = {
 }
 """Varve's own figures in the order of the table, by their name in ``metrics.json``."""
 
+WHOLE_YEAR = 0.95
+_BY_THE_YEAR = ("annual_return", "calmar")
+"""What a window shorter than a year does not show: a few weeks compounded to a year are nobody's return (the
+Global Investment Performance Standards forbid it). ``metrics.json`` has the figures all the same."""
+
 ABSENT = in_words(None, "ratio")
 
 
@@ -83,8 +88,9 @@ def table_rows(metrics: RunMetrics, *, columns: int | None = None) -> tuple[list
         ABSTENTIONS: all(column.metrics.abstentions is None for column in shown),
         STAGES: all(column.metrics.stages is None for column in shown),
     }
+    years = _years(metrics)
     rows = [
-        [how.label, *(_cell(column.metrics, name, how) for column in shown)]
+        [how.label, *(_cell(column.metrics, name, how, years) for column in shown)]
         for name, how in OWN.items()
         if not without.get(name)
     ]
@@ -98,7 +104,16 @@ def table_rows(metrics: RunMetrics, *, columns: int | None = None) -> tuple[list
     return header, rows
 
 
-def _cell(values: Figures, name: str, how: Shown) -> str:
+def _years(metrics: RunMetrics) -> float:
+    """How long the run was, by the time that passed; 1 where an old file does not say."""
+    if not metrics.bars_per_year:
+        return WHOLE_YEAR
+    return (metrics.agent.sessions - 1) / metrics.bars_per_year
+
+
+def _cell(values: Figures, name: str, how: Shown, years: float) -> str:
+    if name in _BY_THE_YEAR and years < WHOLE_YEAR and getattr(values, name) is not None:
+        return absent(f"{years:.1f} years, 1 needed")
     if how.unit == "interval":
         low, high = values.sharpe_low, values.sharpe_high
         if low is None or high is None:
