@@ -16,7 +16,7 @@ def test_a_window_shorter_than_a_year_is_not_compounded_to_one(varve_home, end, 
     folder = run_backtest(
         RunConfig.build(agent="buy-and-hold", ticker="TSLA", data="sample", start=START, end=end)
     )
-    rows = dict((row[0], row[1]) for row in table_rows(read_metrics(folder))[1])
+    rows = {row[0]: row[1] for row in table_rows(read_metrics(folder))[1]}
     for label in ("annual return", "Calmar"):
         assert ("years, 1 needed" in rows[label]) != shown
     assert rows["total return"].endswith("%")
