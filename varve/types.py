@@ -40,8 +40,10 @@ RULES = 2
 """The rules by which runs that begin now trade and remember; a run keeps those that it began with.
 
 1: what a participation cap leaves of an order is forgotten; a demotion renews a memory's age; a debit at
-the instant of a close that takes a memory below its purge limit removes it at the next close.
-2: such an order is worked off (``sizer.work_off``); a demotion keeps the age; the memory goes at that close.
+the instant of a close that takes a memory below its purge limit removes it at the next close; a lesson's
+cost rate knows whether there is volume up to the first session of the test.
+2: such an order is worked off (``sizer.work_off``); a demotion keeps the age; the memory goes at that close;
+a lesson's cost rate knows what was known at the lesson.
 """
 
 

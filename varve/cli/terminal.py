@@ -13,7 +13,7 @@ from rich.table import Table
 from varve.backtests.config import RunConfig
 from varve.backtests.record.folder import RunFolder
 from varve.backtests.record.run_record import RepliesEntry
-from varve.backtests.results.cautions import begin_cautions, headline, headline_of_prepared
+from varve.backtests.results.cautions import begin_cautions, headline
 from varve.backtests.results.metrics_file import RunMetrics, read_metrics
 from varve.backtests.simulate.rule_search import tuning_sentence
 from varve.backtests.simulate.starting_memory import memory_sentences
@@ -64,7 +64,9 @@ class RunProgress:
     def on_start(self, prepared: Prepared, folder: RunFolder) -> None:
         """Say what is run and on what data, before the first step."""
         style = "bold yellow" if prepared.data.provenance.synthetic else "bold"
-        self._console.print(headline_of_prepared(prepared), style=style)
+        self._console.print(
+            headline(prepared.config, prepared.label, asks=prepared.model is not None), style=style
+        )
         for caution in begin_cautions(prepared):
             self._console.print(caution, style="bold red")
         self._console.print(f"run {folder.run_id}", style="dim")
@@ -100,7 +102,10 @@ def _print_table(folder: RunFolder, metrics: RunMetrics) -> None:
 
     console = Console(highlight=False)
     run = folder.read()
-    console.print(headline(run), style="bold yellow" if run.synthetic else "bold")
+    console.print(
+        headline(run.config, run.data_label, asks=run.model is not None),
+        style="bold yellow" if run.synthetic else "bold",
+    )
     for caution in metrics.cautions:
         console.print(caution, style="bold red")
     table = Table(show_edge=False, pad_edge=False, header_style="bold")

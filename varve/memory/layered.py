@@ -306,6 +306,6 @@ class LayeredMemory(MemoryKeeper):
         kind, place = ("promoted", place + 1) if rises else ("demoted", place - 1)
         data = {"from": entry.tier, "to": LADDER[place], "importance": importance}
         if kind == "demoted" and self._rules >= 2:
-            # Told in the event, so that a journal is rebuilt by the rule under which it was written.
+            # The event says so: a journal is rebuilt by the rule under which it was written.
             data["keeps_age"] = True
         return kind, data

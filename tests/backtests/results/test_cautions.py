@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from tests.support.helpers import prepared
-from varve.backtests.results.cautions import begin_cautions, failing, headline_of, wishes_sentence
+from varve.backtests.config import RunConfig
+from varve.backtests.results.cautions import begin_cautions, failing, headline, wishes_sentence
 from varve.envs.desk import Became
 
 
@@ -16,10 +17,10 @@ def step(*became, failure=None, stages=()):
 
 
 def test_the_first_line_names_agent_model_and_data():
-    assert headline_of("finmem", "openai:m@http://key@host", "stored data: X") == (
-        "finmem asks openai:m · stored data: X"
-    )
-    assert headline_of("sma-cross", None, "SYNTHETIC") == "sma-cross asks no language model · SYNTHETIC"
+    served = RunConfig.build(ticker="X", llm="openai:m@http://key@host")
+    assert headline(served, "stored data: X", asks=True) == "finmem asks openai:m · stored data: X"
+    rule = RunConfig.build(ticker="X", agent="sma-cross")
+    assert headline(rule, "SYNTHETIC", asks=False) == "sma-cross asks no language model · SYNTHETIC"
 
 
 def test_orders_that_were_carried_out_whole_need_no_word():

@@ -1,5 +1,9 @@
 """When an outcome is known: at the close of the last session of its horizon, and not before nor after."""
 
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
 import pytest
 
 from tests.support.helpers import prepared
@@ -37,3 +41,27 @@ def test_a_horizon_that_ends_behind_the_data_gives_no_outcome():
     records = list(simulate(run))
     assert len(records) == run.window.last - run.window.first
     assert all(record.outcomes == () for record in records)
+
+
+@pytest.mark.parametrize("rules", [1, 2])
+def test_a_lesson_does_not_know_whether_there_will_be_volume(rules):
+    """Rules 1 looked up to the first session of the test; a run keeps the rules that it began with."""
+    run = replace(prepared(), rules=rules)
+    bars, first = run.data.bars, run.window.first
+
+    def rate_of_first_lesson(volume):
+        class Notes(run.trader_class):
+            rates: ClassVar[list] = []
+
+            def warm_up(self, lesson):
+                self.rates.append(lesson.cost_rate)
+                return super().warm_up(lesson)
+
+        data = replace(run.data, bars=replace(bars, volume=volume))
+        simulate(replace(run, trader_class=Notes, data=data))
+        return Notes.rates[0]
+
+    later = bars.volume.copy()
+    later[: first - 5] = np.nan
+    never = np.full(len(bars), np.nan)
+    assert (rate_of_first_lesson(later) == rate_of_first_lesson(never)) == (rules == 2)

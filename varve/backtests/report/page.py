@@ -48,7 +48,7 @@ def render_report(shown: PanelInput, charts: Mapping[str, bytes]) -> str:
         .render(
             title=f"{config.agent} on {config.ticker} · Varve",
             heading=f"{config.agent} on {config.ticker}",
-            label=headline(run),
+            label=headline(config, run.data_label, asks=run.model is not None),
             synthetic=run.synthetic,
             warnings=[*_warnings(run), *metrics.cautions],
             window=(

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from varve import registry
+from varve.backtests.config import RunConfig
 from varve.backtests.record.rows import BecameEntry, StepRow
 from varve.backtests.record.run_record import RunRecord
-from varve.backtests.simulate.prepare import Prepared
+from varve.backtests.simulate.prepare import Prepared, find_trader
 from varve.envs.desk import ALREADY, NOTHING_HELD, WORDS
 from varve.envs.step import BELOW_ONE_LOT
+from varve.errors import UnknownNameError
 from varve.market.data import InstrumentData
+from varve.strategies.base import Trader
 
 NEARLY_WHOLE = 0.9
 """What is filled to this share is no caution: prices rise by a few percent until the fill every day."""
@@ -19,21 +21,16 @@ FAILING_SHARE = 0.10
 """A run is marked where more than this share of a stage, or of its decisions, failed."""
 
 
-def headline(run: RunRecord) -> str:
-    """Who decides, by what model, on what data: the first line of every run and page."""
-    return headline_of(run.config.agent, None if run.model is None else run.config.llm, run.data_label)
+def headline(config: RunConfig, label: str, *, asks: bool) -> str:
+    """Who decides, by what model, on what data: the first line of every run and page.
 
-
-def headline_of(agent: str, llm: str | None, label: str) -> str:
-    """The first line of a run whose agent asks ``llm``; None for one that asks no model."""
-    asks = "asks no language model" if llm is None else f"asks {llm.partition('@')[0]}"
-    return f"{agent} {asks} · {label}"
-
-
-def headline_of_prepared(prepared: Prepared) -> str:
-    """The same before a run begins."""
-    config = prepared.config
-    return headline_of(config.agent, config.llm if prepared.model is not None else None, prepared.label)
+    Args:
+        config: the run's settings; of the model's address nothing is shown.
+        label: what the data are, in words.
+        asks: whether the agent asks a model.
+    """
+    model = f"asks {config.llm.partition('@')[0]}" if asks else "asks no language model"
+    return f"{config.agent} {model} · {label}"
 
 
 def begin_cautions(prepared: Prepared) -> list[str]:
@@ -47,11 +44,11 @@ def cautions(
 ) -> list[str]:
     """What a reader must know before the figures of a run; empty where there is nothing."""
     config = run.config
-    trader: object = None
-    for group in ("agents", "strategies"):
+    try:
+        trader: type[Trader] | None = find_trader(config.agent)
+    except UnknownNameError:
         # An agent of a package that is gone has no class to ask; its run still has a page.
-        if config.agent in registry.names(group):
-            trader = registry.load(group, config.agent)
+        trader = None
     found = [
         _without_news(trader, config.agent, data, config.news),
         *failing(lessons, steps),
@@ -60,8 +57,8 @@ def cautions(
     return [sentence for sentence in found if sentence]
 
 
-def _without_news(trader: object, agent: str, data: InstrumentData, news: bool) -> str:
-    if not news or not getattr(trader, "reads_news", False):
+def _without_news(trader: type[Trader] | None, agent: str, data: InstrumentData, news: bool) -> str:
+    if not news or trader is None or not trader.reads_news:
         return ""
     if any(document.kind != "guidance" for document in data.documents):
         return ""
@@ -95,11 +92,10 @@ def wishes_sentence(steps: Sequence[StepRow]) -> str:
     cut = [one for one in asked if one.reason and abs(one.filled) < NEARLY_WHOLE * abs(one.ordered or 1.0)]
     if not cut:
         return ""
-    ways = "; ".join(
-        f"{count} {_how(one)}: {WORDS.get(one.reason, one.reason)}" for one, count in _grouped(cut).values()
-    )
+    ways = Counter(f"{_how(one)}: {WORDS.get(one.reason, one.reason)}" for one in cut)
+    summed = "; ".join(f"{count} {way}" for way, count in ways.items())
     worked = sum(one.action == "HOLD" for row in steps for one in row.became or ())
-    text = f"Orders wished for: {len(asked)}; of these {ways}."
+    text = f"Orders wished for: {len(asked)}; of these {summed}."
     if any(one.reason == BELOW_ONE_LOT for one in cut):
         text += " Only a larger --cash, or another sizer, makes an order of that."
     if worked:
@@ -107,14 +103,6 @@ def wishes_sentence(steps: Sequence[StepRow]) -> str:
         left = [one.left for one in steps[-1].became or () if one.left]
         text += f"; {abs(left[0]):,g} were still to be ordered at the end." if left else "."
     return text
-
-
-def _grouped(cut: Sequence[BecameEntry]) -> dict[tuple[str, str], tuple[BecameEntry, int]]:
-    counts = Counter((one.reason, _how(one)) for one in cut)
-    return {
-        key: (next(one for one in cut if (one.reason, _how(one)) == key), count)
-        for key, count in counts.items()
-    }
 
 
 def _how(one: BecameEntry) -> str:

@@ -72,7 +72,7 @@ def compute_metrics(track: Track, bars_per_year: float) -> Metrics:
     low, high = sharpe_interval(sample, bars_per_year)
     ratios = {
         # Of returns that never move, vectorbt gives rounding ÷ rounding.
-        "sharpe": figures["sharpe"] if float(sample.values.var()) > 1e-18 else math.nan,
+        "sharpe": figures["sharpe"] if sample.moves else math.nan,
         "sharpe_low": low,
         "sharpe_high": high,
         "sortino": figures["sortino"],

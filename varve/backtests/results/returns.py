@@ -49,6 +49,11 @@ class SessionReturns:
         return cls(values, values != 0)
 
     @property
+    def moves(self) -> bool:
+        """Whether the returns differ at all, beyond rounding."""
+        return len(self) > 1 and float(self.values.var()) > 1e-18
+
+    @property
     def sessions_in_position(self) -> int:
         """How many sessions came with a position."""
         return int(self.in_position.sum())
@@ -62,7 +67,7 @@ class SessionReturns:
     def withheld(self) -> str:
         """Why nothing can be said of the Sharpe ratio; empty where something can."""
         return withheld(len(self), self.sessions_in_position, self.spells) or (
-            "" if float(self.values.var()) > 1e-18 else "the returns never move"
+            "" if self.moves else "the returns never move"
         )
 
 

@@ -157,7 +157,7 @@ def sharpe_interval(sample: SessionReturns, bars_per_year: float) -> tuple[float
 
 def sharpe_per_session(sample: SessionReturns) -> float:
     """Mean ÷ sample standard deviation over all sessions; NaN where they never move."""
-    if len(sample) < 2 or not float(sample.values.var()) > 1e-18:
+    if not sample.moves:
         return float("nan")
     return float(sample.values.mean() / sample.values.std(ddof=1))
 
@@ -266,8 +266,9 @@ def seed_split(runs: Sequence[SessionReturns], bars_per_year: float) -> SeedSpli
 
 def _withheld(runs: Sequence[SessionReturns]) -> str:
     """Why nothing can be said of runs together; each must move, and any in position counts."""
-    if any(not float(run.values.var()) > 1e-18 for run in runs):
-        return next(run.withheld for run in runs if not float(run.values.var()) > 1e-18)
+    for run in runs:
+        if not run.moves:
+            return run.withheld
     held = _either(runs)
     return withheld(len(held), int(held.sum()), spells_of(held))
 

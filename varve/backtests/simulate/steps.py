@@ -44,6 +44,7 @@ def make_simulation(prepared: Prepared, trader: Trader, trace: Trace) -> Simulat
         trace,
         costs=costs,
         horizon_sessions=config.horizon_sessions,
+        rules=prepared.rules,
     )
 
 

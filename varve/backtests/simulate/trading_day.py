@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
+import numpy as np
+
 from varve.backtests.record.step import StepRecord
 from varve.clock import stopwatch
 from varve.envs.costs import CostModel
@@ -23,7 +25,7 @@ from varve.market.data import InstrumentData
 from varve.market.market_data import MarketData
 from varve.market.observation import Observation
 from varve.strategies.base import Lesson, Trader
-from varve.types import Decision, Instrument, Outcome, Portfolio, Trace
+from varve.types import RULES, Decision, Instrument, Outcome, Portfolio, Trace
 
 FAILURE_WINDOW, FAILURES_ALLOWED = 50, 5
 """More than 5 failures in the last 50 decisions stop the run."""
@@ -55,10 +57,11 @@ class Simulation:
         *,
         costs: CostModel,
         horizon_sessions: int,
+        rules: int = RULES,
     ) -> None:
         self.trader, self.market, self.instrument = trader, market, instrument
         self.exchange, self.desk, self.trace = exchange, desk, trace
-        self.costs, self.horizon = costs, horizon_sessions
+        self.costs, self.horizon, self.rules = costs, horizon_sessions, rules
         self._data: InstrumentData = market[instrument.symbol]
         self._calendar = get_calendar(instrument.calendar)
         self._pending: deque[_Pending] = deque()
@@ -77,7 +80,7 @@ class Simulation:
             present = self.observe(step, index, flat)
             entry = self._entry_price(past_index + 1)
             price_return = self._adjusted_close(index, past_index + 1) / entry - 1.0
-            decision = self.trader.warm_up(Lesson(past, present, price_return, self._cost_rate()))
+            decision = self.trader.warm_up(Lesson(past, present, price_return, self._lesson_cost_rate(index)))
             calls, events = self.trace.drain()
             yield StepRecord(
                 phase="warmup",
@@ -220,6 +223,13 @@ class Simulation:
 
     def _cost_rate(self) -> float:
         return self.costs.rate(has_volume=self.exchange.has_volume(self.instrument.symbol))
+
+    def _lesson_cost_rate(self, index: int) -> float:
+        """The entry cost rate as bars up to ``index`` tell it; rules 1 looked up to the test's first bar."""
+        if self.rules < 2:
+            return self._cost_rate()
+        known = self._data.bars.volume[max(0, index + 1 - self.costs.adv_sessions) : index + 1]
+        return self.costs.rate(has_volume=bool(np.nansum(known) > 0))
 
     def _watch_failures(self, decision: Decision) -> None:
         self._recent.append(decision.failure is not None)

@@ -19,7 +19,7 @@ def sample_world(
     """Synthetic prices (USD), events and documents of a ticker from 2020-01-02 to ``end``.
 
     ``default`` has regimes, clustered volatility, jumps, and text of which a part leads prices a little;
-    ``strong`` is the same with text that leads them so much that whoever reads gets rich;
+    ``strong`` is the same with text that leads them so much that an agent that reads gets rich;
     ``noise`` is a martingale with text that means nothing; ``planted`` is ``noise`` with one phrase
     that is worth 20 % a year. A later ``end`` begins with exactly the earlier one's facts.
 

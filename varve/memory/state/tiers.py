@@ -267,13 +267,13 @@ class State:
         self.missed_credits += 1
 
     def _promoted(self, event: MemoryEvent) -> None:
-        """Into the tier above: Δ starts anew, and the tier's credits too."""
+        """Into the tier above: Δ starts again, and the tier's credits too."""
         self._move(event, renewed_at=to_ns(event.at))
 
     def _demoted(self, event: MemoryEvent) -> None:
         """Into the tier below: Δ goes on, so that what was discredited does not rise by it.
 
-        Events of before rules 2 do not say so, and there Δ starts anew.
+        Events of before rules 2 do not say so, and there Δ starts again.
         """
         renewed_at = None if event.data.get("keeps_age") else to_ns(event.at)
         self._move(event, renewed_at=renewed_at)
