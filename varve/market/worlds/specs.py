@@ -23,7 +23,7 @@ MIXED_SHARE = 0.05
 """Share with both tones in one line; the rest is neutral chatter."""
 
 MAX_LEAD = 10
-LEAD_STRENGTH = {"default": 0.28, "strong": 0.40}
+LEAD_STRENGTH = {"default": 0.31, "strong": 0.40}
 """In the worlds where text leads prices: a leading headline shifts the open-to-close return of one later
 session by ± so many daily volatilities. Both worlds have the same draws. ``strong`` is for tests: who reads
 gets rich. ``default`` is set so that an agent that reads has a Sharpe ratio of 1.5 to 2 (docs)."""
