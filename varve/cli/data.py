@@ -104,7 +104,7 @@ def data_list() -> None:
     table = Table(show_edge=False, pad_edge=False, header_style="bold")
     for name in ("ticker", "from", "to", "bars", "missing", "documents", "source", "adjustment", "fill"):
         figure = name in ("bars", "missing", "documents")
-        whole = name in ("ticker", "from", "to")
+        whole = name in ("ticker", "from", "to", "bars")
         # Folded and never cut: a narrow terminal leaves nothing out without a word.
         table.add_column(name, justify="right" if figure else "left", no_wrap=whole, overflow="fold")
     for e in entries:

@@ -20,8 +20,8 @@ from varve.market.perturb import scramble_after
 from varve.market.select import LoadedMarket, load_market
 
 GIVEN = {
-    "agent": "macd", "ticker": "TSLA", "data": "sample", "start": date(2023, 3, 1), "end": date(2023, 4, 14),
-    "warmup_start": date(2022, 9, 1), "tune": True,
+    "agent": "macd", "ticker": "TSLA", "data": "sample", "world": "strong",
+    "start": date(2023, 3, 1), "end": date(2023, 4, 14), "warmup_start": date(2022, 9, 1), "tune": True,
 }  # fmt: skip
 
 
