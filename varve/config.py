@@ -180,9 +180,21 @@ def canonical_json(value: object) -> str:
 
 
 def home() -> Path:
-    """The folder of stored data and runs: ``VARVE_HOME``, else ``~/.varve``."""
+    """Return the folder of stored data and runs, links resolved: ``VARVE_HOME``, else ``~/.varve``.
+
+    Raises:
+        SettingError: if there is no such path.
+    """
     given = os.environ.get("VARVE_HOME")
-    return Path(given).expanduser() if given else Path.home() / ".varve"
+    try:
+        return (Path(given).expanduser() if given else Path.home() / ".varve").resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise SettingError(
+            f"VARVE_HOME is {given!r}, which names no folder: {error}"
+            if given
+            else f"VARVE_HOME is not set, and there is no home folder: {error}",
+            mend="set VARVE_HOME to the folder that is to hold data and runs",
+        ) from error
 
 
 def _setting_error(cls: type[BaseModel], error: ValidationError) -> SettingError:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import RLock
 
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
+from varve import files
 from varve.errors import IntegrityError, StorageError
 
 PATIENCE_S = 30.0
@@ -24,6 +25,7 @@ class Kind:
     Args:
         name: for messages, with its article: ``the reply cache``.
         migrations: statements that bring a file from schema i to i + 1; the version is their number.
+        functions: what statements may call beside SQLite's own functions, by name.
         mend_open: what to do where the file cannot be opened, read or written.
         mend_damaged: what to do where it is damaged.
         mend_newer: what to do where a newer version wrote it.
@@ -34,6 +36,7 @@ class Kind:
     mend_open: str
     mend_damaged: str
     mend_newer: str
+    functions: Mapping[str, Callable[..., str]] = field(default_factory=dict)
 
 
 class SqliteFile:
@@ -53,9 +56,14 @@ class SqliteFile:
     def __init__(self, path: Path, kind: Kind, *, read_only: bool = False, make_folder: bool = False) -> None:
         self.path, self.kind, self._lock = path, kind, RLock()
         if make_folder:
-            self._make_folder()
+            files.make_folder(self.path.parent, mend=kind.mend_open)
+        # SQLite itself follows links, also those of the files that it keeps beside.
+        beside = [path.with_name(f"{path.name}{ending}") for ending in ("", "-wal", "-shm", "-journal")]
+        files.refuse_links(beside, mend="put the file itself there, not a link to it")
         with self.failing("opened"):
             self.db = self._connect(read_only)
+            for name, function in kind.functions.items():
+                self.db.create_function(name, -1, function, deterministic=True)
         try:
             with self.failing("opened"):
                 if not read_only:
@@ -73,14 +81,6 @@ class SqliteFile:
             address = f"{self.path.resolve().as_uri()}?{options}"
             return sqlite3.connect(address, uri=True, timeout=PATIENCE_S, check_same_thread=False)
         return sqlite3.connect(self.path, isolation_level=None, timeout=PATIENCE_S, check_same_thread=False)
-
-    def _make_folder(self) -> None:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(
-                f"the folder {self.path.parent} cannot be made: {error}", mend=self.kind.mend_open
-            ) from error
 
     def _bring_up(self, read_only: bool) -> None:
         newest = len(self.kind.migrations)

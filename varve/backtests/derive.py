@@ -6,7 +6,6 @@ All of it can be deleted and built again.
 from __future__ import annotations
 
 import base64
-import json
 import threading
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
@@ -34,7 +33,7 @@ from varve.backtests.results.metrics_file import RunMetrics
 from varve.backtests.results.returns import SessionReturns
 from varve.backtests.results.tables import Tables, derive_tables
 from varve.backtests.results.trial_count import deflate
-from varve.errors import BadFileError
+from varve.files import read_file, read_json, replace_file
 from varve.market.data import InstrumentData
 from varve.types import Json, JsonObject
 
@@ -54,7 +53,7 @@ def derive(
 
     Raises:
         BadFileError: if the journal holds no trading step, or the inputs are missing or others.
-        IntegrityError: if ledger and vectorbt differ.
+        IntegrityError: if ledger and vectorbt differ, or a finished run's journal was changed since.
     """
     with _DERIVING:
         return _derive(folder, data, then or {})
@@ -66,10 +65,11 @@ def _derive(folder: RunFolder, data: InstrumentData | None, then: Mapping[str, J
     charts = draw_charts(tables.tracks, currency=tables.metrics.currency, synthetic=synthetic)
     charts |= draw_timelines(tables.told, synthetic=synthetic)
     for name, image in charts.items():
-        (folder.path / f"{name}.png").write_bytes(image)
+        replace_file(folder.path / f"{name}.png", image)
     trials = deflate(folder, SessionReturns.of(tables.tracks[0]))
     known: JsonObject = {
         "run_digest": tables.digest,
+        **({} if tables.unverified == tables.run.unverified else {"unverified": tables.unverified}),
         "replies": _replies(tables.calls).as_json(),
         # Beside the run digest, not in it: it changes with every run that is tried later.
         "trials": None if trials is None else trials.as_json(),
@@ -104,9 +104,12 @@ def read_rescored(folder: RunFolder, run_digest: str) -> Rescored | None:
     """What ``backtest rescore`` left, with its chart; None where it left nothing for this record."""
     card = _left_beside(RescoreCard, folder, RESCORE_FILE, "rescore")
     chart = folder.path / RESCORE_CHART
-    if card is None or card.run_digest != run_digest or not chart.is_file():
+    if card is None or card.run_digest != run_digest:
         return None
-    return Rescored(card, base64.b64encode(chart.read_bytes()).decode())
+    try:
+        return Rescored(card, base64.b64encode(read_file(chart)).decode())
+    except OSError:  # the page shows nothing of it, as where it was never made
+        return None
 
 
 Card = TypeVar("Card", bound=Entry)
@@ -115,11 +118,9 @@ Card = TypeVar("Card", bound=Entry)
 def _left_beside(kind: type[Card], folder: RunFolder, name: str, command: str) -> Card | None:
     path, mend = folder.path / name, f"backtest {command} {folder.run_id}"
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = read_json(path, mend=mend)
     except FileNotFoundError:
         return None
-    except ValueError as error:
-        raise BadFileError(f"{path} is not what backtest {command} writes: {error}", mend=mend) from error
     return kind.read(raw, path, mend=mend)
 
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, cast
 
 from varve.backtests.config import RunConfig
 from varve.backtests.record.differences import first_difference, shown
 from varve.backtests.record.digest import LATEST
-from varve.backtests.record.folder import RunFolder
+from varve.backtests.record.folder import RunFolder, run_folders, runs_folder, set_aside
 from varve.backtests.record.journal import Journal, recorded_steps
 from varve.backtests.record.run_record import RunRecord
+from varve.backtests.record.trial_registry.registry import registry_beside
 from varve.backtests.record.writer_lock import sole_writer
-from varve.backtests.runner import OnStart, OnStep, complete
+from varve.backtests.runner import OnStart, OnStep, complete, enter_result, saying_why
 from varve.backtests.simulate.from_record import check_software, prepare_recorded
 from varve.clock import Clock, iso, wall_clock
-from varve.config import home, merged
-from varve.errors import IntegrityError, UsageError, VarveError
+from varve.config import merged
+from varve.errors import BadFileError, IntegrityError, UsageError, VarveError
+from varve.files import remove_tree
 from varve.types import Json, JsonObject
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def resume_run(
     given: Mapping[str, Json] | None = None,
     on_start: OnStart | None = None,
     on_step: OnStep | None = None,
+    on_recorded: Callable[[int, int], None] | None = None,
     use_cache: bool = True,
     clock: Clock = wall_clock,
 ) -> RunFolder:
@@ -37,38 +39,65 @@ def resume_run(
 
     Args:
         given: settings given beside it; each must be the run's own.
+        on_recorded: called with how many steps the journal holds, of how many; the others are made (again).
 
     Raises:
         UsageError: if it is finished, written by another process, or ``given`` differs.
+        StorageError: if something in the folder that would be written to is a symbolic link.
+        BadFileError: if the run died before it had its inputs; its folder is then set aside.
         IntegrityError: if model, data, software or a recorded step are not what they were.
     """
     with sole_writer(folder):
         run = folder.read()
         check_settings(run, given or {})
         if run.status == "finished":
-            raise UsageError(
-                f"run {folder.run_id} is finished", mend=f"show it with: backtest report {folder.run_id}"
-            )
+            return _finished(folder, run)
+        folder.check_own()
+        _has_inputs(folder, run)
         check_software(run)
         prepared = prepare_recorded(folder, run, _same_model(run))
         # A journal that was never begun, or lost its last transaction, has fewer steps and is whole.
         Journal(folder.journal, run_id=run.run_id).close()
         recorded = recorded_steps(folder, run)
-        resumed = [*run.resumed_at, iso(clock())]
+        resumed = [*run.resumed_at, max(iso(clock()), run.started_at)]
         # It has no digest yet; version 1 would hash tables as no version before made them.
         folder.update(status="running", reason=None, resumed_at=resumed, digest_version=LATEST)
-        # The store is made again with the steps; what a kill left of it may be half a flush.
-        shutil.rmtree(folder.memory, ignore_errors=True)
-        complete(
-            folder,
-            prepared,
-            recorded=recorded,
-            on_start=on_start,
-            on_step=on_step,
-            use_cache=use_cache,
-            clock=clock,
-        )
+        with saying_why(folder, clock):
+            # The store is made again with the steps; what a kill left of it may be half a flush.
+            remove_tree(folder.memory)
+            if on_recorded:
+                on_recorded(len(recorded), prepared.total_steps)
+            complete(
+                folder,
+                prepared,
+                recorded=recorded,
+                on_start=on_start,
+                on_step=on_step,
+                use_cache=use_cache,
+                clock=clock,
+            )
+        enter_result(folder, clock)
     return folder
+
+
+def _finished(folder: RunFolder, run: RunRecord) -> RunFolder:
+    """A finished run has nothing to resume but its place in the trial registry, where it missed it."""
+    registry = registry_beside(folder)
+    if registry is not None and registry.enter_missing(run):
+        return folder
+    raise UsageError(
+        f"run {folder.run_id} is finished", mend=f"show it with: backtest report {folder.run_id}"
+    )
+
+
+def _has_inputs(folder: RunFolder, run: RunRecord) -> None:
+    if folder.whole(run):
+        return
+    where = f"it is now {set_aside(folder)}" if folder.path.parent == runs_folder() else "nothing is in it"
+    raise BadFileError(
+        f"run {folder.run_id} died before it had its inputs, and cannot be resumed; {where}",
+        mend="start it again with the settings that its run.json names",
+    )
 
 
 def check_settings(run: RunRecord, given: Mapping[str, Json]) -> None:
@@ -111,18 +140,23 @@ def _same_model(run: RunRecord) -> BaseChatModel | None:
 
 
 def unfinished_run(config: RunConfig) -> RunFolder | None:
-    """The newest run of exactly these settings that was stopped and is nobody's now; None without one."""
-    runs = home() / "runs"
+    """Return the newest run of exactly these settings that was stopped and is nobody's now; None without one.
+
+    One that died before it had its inputs cannot go on, and is set aside.
+    """
+    named = f"-{config.agent}-{config.ticker}-{config.identity()[:6]}"
     # A run's folder is named by time first.
-    named = f"*-{config.agent}-{config.ticker}-{config.identity()[:6]}*"
-    for path in sorted(runs.glob(named), reverse=True):
-        folder = RunFolder(path)
+    for folder in reversed(run_folders(runs_folder())):
+        if named not in folder.run_id:
+            continue
         try:
             run = folder.read()
+            if run.config_hash != config.identity() or run.status == "finished":
+                continue
             with sole_writer(folder):
-                pass
+                if folder.whole(run):
+                    return folder
+                set_aside(folder)
         except VarveError:
             continue
-        if run.config_hash == config.identity() and run.status != "finished":
-            return folder
     return None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
@@ -14,19 +15,19 @@ from varve.backtests.record.inputs import write_inputs
 from varve.backtests.record.journal import Journal, JournaledStep
 from varve.backtests.record.run_record import KnowledgeEntry, RunRecord, WindowEntry
 from varve.backtests.record.step import StepRecord
-from varve.backtests.record.trial_registry.registry import TrialRegistry, note_result
+from varve.backtests.record.trial_registry.registry import TrialRegistry, registry_beside
 from varve.backtests.record.writer_lock import sole_writer
 from varve.backtests.simulate.prepare import Prepared, prepare
 from varve.backtests.simulate.rule_search import trials_of_search
 from varve.backtests.simulate.starting_memory import keep_with_run, memory_entry
 from varve.backtests.simulate.steps import cached_replies, steps_of
 from varve.clock import Clock, iso, wall_clock
-from varve.errors import VarveError
+from varve.errors import DataError, IntegrityError, StorageError, VarveError
 from varve.market.data import instrument_json
 from varve.types import JsonObject, Trace
 
 if TYPE_CHECKING:
-    from varve.finllm.chat.reply_source import ReplySource
+    from varve.finllm.chat.reply_cache import CachedReplies
 
 OnStart = Callable[["Prepared", RunFolder], None]
 OnStep = Callable[[StepRecord, int, int], None]
@@ -59,14 +60,30 @@ def run_backtest(
     with sole_writer(folder):
         run = begun_record(prepared, folder, clock, bundle=bundle)
         folder.write(run.changed(trial=registry.begin(run).as_json()))
-        if prepared.search is not None:
-            registry.add(trials_of_search(run))
-        if bundle:
-            write_inputs(folder.inputs, prepared.data)
-        if prepared.snapshot is not None:
-            keep_with_run(folder, prepared.snapshot)
-        complete(folder, prepared, on_start=on_start, on_step=on_step, use_cache=use_cache, clock=clock)
+        with saying_why(folder, clock):
+            if prepared.search is not None:
+                registry.add(trials_of_search(run))
+            if bundle:
+                write_inputs(folder.inputs, prepared.data)
+            if prepared.snapshot is not None:
+                keep_with_run(folder, prepared.snapshot)
+            complete(folder, prepared, on_start=on_start, on_step=on_step, use_cache=use_cache, clock=clock)
+        enter_result(folder, clock)
     return folder
+
+
+@contextmanager
+def saying_why(folder: RunFolder, clock: Clock) -> Iterator[None]:
+    """Leave status and reason in ``run.json`` where the run does not come to its end, whatever ends it."""
+    try:
+        yield
+    except BaseException as error:
+        said = str(error) or ("interrupted" if isinstance(error, KeyboardInterrupt) else "no reason given")
+        kind = "" if isinstance(error, VarveError | KeyboardInterrupt) else f"{type(error).__name__}: "
+        # On a full disk this fails too; the failure that came first is the one to show.
+        with suppress(VarveError):
+            folder.update(status="stopped", reason=kind + said, finished_at=_now(folder, clock))
+        raise
 
 
 def complete(
@@ -88,24 +105,46 @@ def complete(
 
     if on_start:
         on_start(prepared, folder)
+    with cached_replies(prepared, use_cache) as cached:
+        _simulate_into_journal(prepared, folder, recorded, cached, on_step)
+    damaged = [] if cached is None else cached.damaged
+    # What is killed before it has its results is not finished, and can be resumed.
+    done: JsonObject = {"status": "finished", "reason": None, "finished_at": _now(folder, clock)}
+    if damaged:
+        done["damaged_replies"] = [*folder.read().damaged_replies, *damaged]
+    derive(folder, data=prepared.data, then=done)
+
+
+def _now(folder: RunFolder, clock: Clock) -> str:
+    """The present instant, but not before the run began: a clock may have been set back since."""
+    run = folder.read()
+    return max(iso(clock()), run.started_at, *run.resumed_at)
+
+
+def enter_result(folder: RunFolder, clock: Clock) -> None:
+    """Enter the result of a finished run in the trial registry that it is in, if any.
+
+    Raises:
+        StorageError, IntegrityError: if it cannot be entered; the run keeps its results.
+    """
     try:
-        with cached_replies(prepared, use_cache) as cached:
-            _simulate_into_journal(prepared, folder, recorded, cached, on_step)
-        # What is killed before it has its results is not finished, and can be resumed.
-        done = {"status": "finished", "finished_at": iso(clock())}
-        metrics = derive(folder, data=prepared.data, then=done)
-    except (VarveError, KeyboardInterrupt) as error:
-        reason = str(error) or "interrupted"
-        folder.update(status="stopped", reason=reason, finished_at=iso(clock()))
-        raise
-    note_result(folder, metrics.agent.sharpe, metrics.bars_per_year, clock=clock)
+        registry = registry_beside(folder, clock=clock)
+        if registry is not None:
+            registry.enter_missing(folder.read())
+    except VarveError as error:
+        kind = StorageError if isinstance(error, DataError) else IntegrityError
+        raise kind(
+            f"run {folder.run_id} is finished and has its results, but the trial registry does not know "
+            f"of it: {error.message}",
+            mend=f"backtest trials rebuild; then: backtest report {folder.run_id}",
+        ) from error
 
 
 def _simulate_into_journal(
     prepared: Prepared,
     folder: RunFolder,
     recorded: Sequence[JournaledStep],
-    cached: ReplySource | None,
+    cached: CachedReplies | None,
     on_step: OnStep | None,
 ) -> None:
     # A copied folder may have another name than its run.
@@ -118,7 +157,7 @@ def _simulate_into_journal(
         trace=Trace(),
         replies=JournalReplies(recorded, cached),
     )
-    try:
+    with _ended_by(steps.close, journal.close):
         for done, record in enumerate(steps, start=1):
             if done <= len(recorded):
                 check_step(record, recorded[done - 1])
@@ -126,9 +165,23 @@ def _simulate_into_journal(
                 journal.append(record)
             if on_step:
                 on_step(record, done, prepared.total_steps)
-    finally:
-        steps.close()
-        journal.close()
+
+
+@contextmanager
+def _ended_by(*ends: Callable[[], None]) -> Iterator[None]:
+    """Call each at the end. Of several failures the first is raised: on a full disk it names the cause."""
+    first: BaseException | None = None
+    try:
+        yield
+    except BaseException as error:  # noqa: BLE001 (raised below)
+        first = error
+    for end in ends:
+        try:
+            end()
+        except Exception as error:  # noqa: BLE001 (raised below)
+            first = first or error
+    if first is not None:
+        raise first
 
 
 def knowledge_entry(prepared: Prepared) -> KnowledgeEntry | None:

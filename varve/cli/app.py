@@ -14,6 +14,7 @@ from varve.cli.llm import llm_app
 from varve.cli.memory import memory_app
 from varve.cli.options import Json, Output, output_of
 from varve.cli.run import replay, report, run
+from varve.cli.streams import check_output, lasting_output
 from varve.cli.studies import ablate, audit, compare, rescore
 from varve.cli.sweep import sweep
 from varve.cli.trials import trials_app
@@ -43,16 +44,28 @@ def main() -> None:
     """Entry point: expected failures end with one message and the exit code of their kind."""
     debug = "--debug" in sys.argv[1:]
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    with lasting_output() as out:
+        try:
+            code = _exit_code(arguments)
+            check_output(out)
+        except VarveError as error:
+            if debug:
+                raise
+            print(f"error: {error}", file=sys.stderr)
+            code = error.exit_code
+        except KeyboardInterrupt as error:
+            print(f"{error or 'interrupted'}; every finished step is kept", file=sys.stderr)
+            code = 130
+    sys.exit(code)
+
+
+def _exit_code(arguments: list[str]) -> int:
+    """Do what is asked; typer ends every command with an exit of its own."""
     try:
         app(args=arguments)
-    except VarveError as error:
-        if debug:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted; every finished step is kept", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    return 0
 
 
 def _print_version(wanted: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -54,6 +55,7 @@ def cache_stats() -> None:
         return
     with ReplyCache() as cache:
         stats = cache.stats()
+        damaged = cache.damaged
     table = Table(show_edge=False, pad_edge=False, header_style="bold")
     table.add_column("model", overflow="fold")
     for name in ("replies", "tokens in", "tokens out", "USD"):
@@ -63,6 +65,7 @@ def cache_stats() -> None:
         cells = (row.replies, row.input_tokens, row.output_tokens)
         table.add_row(row.model, *(f"{cell:,}" for cell in cells), "–" if money is None else f"{money:,.2f}")
     console.print(table)
+    _tell_damaged(damaged)
     console.print(f"{cache_path()}: {cache_path().stat().st_size / 1e6:,.1f} MB", soft_wrap=True)
     if stats and saved_usd(0, 0) is None:
         console.print(f"for USD set {INPUT_PRICE} and {OUTPUT_PRICE} (USD per million tokens)", style="dim")
@@ -98,6 +101,7 @@ def cache_export(
     keys = None if run is None else _keys_of(run)
     with ReplyCache() as cache:
         print(f"wrote {cache.export(file, keys):,} replies to {file}")
+        _tell_damaged(cache.damaged)
 
 
 @cache_app.command("import")
@@ -112,14 +116,21 @@ def cache_import(file: Annotated[Path, typer.Argument(help="Made by: backtest ca
         print(f"{done.differing:,} differ from what is there for the same call; those here were kept")
 
 
+def _tell_damaged(keys: Sequence[str]) -> None:
+    """Name the entries that are not what was written."""
+    if keys:
+        shown = ", ".join(f"{key[:12]}…" for key in keys[:3]) + (" …" if len(keys) > 3 else "")
+        print(f"damaged entries: {len(keys):,} ({shown}); not counted, and asked for again when needed")
+
+
 def _keys_of(run: str) -> list[str]:
     """The keys of a run's model calls.
 
     Raises:
         UsageError: if the run asked no model.
     """
-    from varve.backtests.record.folder import find_run
     from varve.backtests.record.journal import Journal
+    from varve.backtests.record.lookup import find_run
     from varve.finllm.chat.reply_cache import reply_key
     from varve.finllm.chat.reply_source import Asked
 

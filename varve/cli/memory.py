@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -48,7 +47,7 @@ def memory_show(
     """Print what was remembered after a session: age, importance, tiers, citations, how they paid."""
     from rich.console import Console
 
-    from varve.backtests.record.folder import find_run
+    from varve.backtests.record.lookup import find_run
     from varve.backtests.record.memories import remembered, told_of_run, until
     from varve.memory.history import are_several, lives, names
     from varve.memory.state.validation import check_tiers
@@ -143,7 +142,7 @@ def memory_timeline(run: RunName) -> None:
     """Print the tiers month by month: sizes, promotions, purges, hit rate; and draw them."""
     from rich.console import Console
 
-    from varve.backtests.record.folder import find_run
+    from varve.backtests.record.lookup import find_run
     from varve.backtests.record.memories import told_of_run
     from varve.backtests.report.memory_chart import draw_timelines
     from varve.memory.history import by_month, names, timeline
@@ -198,38 +197,29 @@ def _months(months: Sequence[Tally], *, wide: bool) -> Table:
 @memory_app.command("rebuild")
 def memory_rebuild(run: RunName) -> None:
     """Make a run's store of memories anew from its journal, whatever is left of the old one."""
-    from varve.backtests.record.folder import find_run
+    from varve.backtests.record.lookup import find_run
     from varve.backtests.record.memories import remembered, told_of_run
     from varve.backtests.record.writer_lock import sole_writer
+    from varve.files import remove_tree
     from varve.memory.history import names
 
     folder = find_run(run)
     with sole_writer(folder):
         told = told_of_run(folder)
         new = folder.path / "memory.new"
-        _drop(new)
+        remove_tree(new)
         counts = {}
         try:
             for name in names(told):
                 memory = remembered(folder, told, name, folder=new)
                 counts[name] = len(memory)
                 memory.close()
-            _drop(folder.memory)
+            remove_tree(folder.memory)
             new.rename(folder.memory)
         finally:
-            _drop(new)
+            remove_tree(new)
     for name, count in counts.items():
         print(f"rebuilt memory {name} of run {folder.run_id} from its journal: {count:,} memories")
-
-
-def _drop(path: Path) -> None:
-    try:
-        if path.exists():
-            shutil.rmtree(path)
-    except OSError as error:
-        raise StorageError(
-            f"{path} cannot be removed: {error}", mend="see that the run's folder can be written"
-        ) from error
 
 
 @memory_app.command("export")
@@ -239,7 +229,7 @@ def memory_export(
     at: At = None,
 ) -> None:
     """Write what a run remembered after a session to a file: to begin other runs with, or to share."""
-    from varve.backtests.record.folder import find_run
+    from varve.backtests.record.lookup import find_run
     from varve.backtests.record.memories import remembered, told_of_run, until
     from varve.memory.disk.snapshot import take_snapshot, write_snapshot
     from varve.memory.history import names

@@ -74,7 +74,7 @@ def _new_run(values: dict[str, Any], *, bundle: bool, use_cache: bool) -> Callab
 def _stopped_run(
     name: str, values_for: Callable[..., dict[str, Any]], *, use_cache: bool
 ) -> Callable[..., RunFolder]:
-    from varve.backtests.record.folder import find_run
+    from varve.backtests.record.lookup import find_run
     from varve.backtests.resume import resume_run
 
     folder = find_run(name)
@@ -85,7 +85,7 @@ def _stopped_run(
 def replay(run: RunName, json_: Json = False) -> None:
     """Do a run again with its recorded replies, and find every step and the run digest the same."""
     from varve.backtests.integrity.replay import replay_run
-    from varve.backtests.record.folder import find_run
+    from varve.backtests.record.lookup import find_run
     from varve.cli import terminal
 
     folder, output = find_run(run), output_of(json_)
@@ -100,7 +100,7 @@ def replay(run: RunName, json_: Json = False) -> None:
 def report(run: RunName, json_: Json = False, quiet: Quiet = False) -> None:
     """Build a run's metrics, charts and report again from its journal, and print the table."""
     from varve.backtests.derive import derive
-    from varve.backtests.record.folder import find_run
+    from varve.backtests.record.lookup import find_run
     from varve.cli import terminal
 
     output, folder = output_of(json_, quiet), find_run(run)

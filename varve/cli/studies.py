@@ -42,7 +42,7 @@ def compare(
     json_: Json = False,
 ) -> None:
     """Compare runs, seeds and tickers, with intervals, and say what cannot be concluded."""
-    from varve.backtests.record.folder import find_run
+    from varve.backtests.record.lookup import find_run
     from varve.backtests.studies.compare import comparison
     from varve.backtests.studies.compare.entrants import read_entrant
     from varve.backtests.studies.compare.sentences import conclusions
@@ -96,7 +96,7 @@ def rescore(
 ) -> None:
     """Score a run's recorded decisions by the papers' rules and by realistic ones, side by side."""
     from varve.backtests.derive import derive
-    from varve.backtests.record.folder import find_run
+    from varve.backtests.record.lookup import find_run
     from varve.backtests.studies.rescore import rescore as scoring
     from varve.backtests.studies.rescore.page import PAGE_FILE, write_rescored
     from varve.backtests.studies.rescore.sentences import rescore_card
@@ -251,7 +251,7 @@ def audit(
 
     from varve.backtests.derive import derive
     from varve.backtests.integrity.audit import audit_run
-    from varve.backtests.record.folder import find_run
+    from varve.backtests.record.lookup import find_run
 
     folder, output = find_run(run), output_of(json_)
     console = Console(highlight=False)

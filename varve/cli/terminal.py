@@ -13,7 +13,7 @@ from rich.table import Table
 from varve.backtests.config import RunConfig
 from varve.backtests.record.folder import RunFolder
 from varve.backtests.record.run_record import RepliesEntry
-from varve.backtests.results.cautions import begin_cautions, headline
+from varve.backtests.results.cautions import begin_cautions, headline, record_cautions
 from varve.backtests.results.metrics_file import RunMetrics, read_metrics
 from varve.backtests.simulate.rule_search import tuning_sentence
 from varve.backtests.simulate.starting_memory import memory_sentences
@@ -106,7 +106,7 @@ def _print_table(folder: RunFolder, metrics: RunMetrics) -> None:
         headline(run.config, run.data_label, asks=run.model is not None),
         style="bold yellow" if run.synthetic else "bold",
     )
-    for caution in metrics.cautions:
+    for caution in [*record_cautions(run), *metrics.cautions]:
         console.print(caution, style="bold red")
     table = Table(show_edge=False, pad_edge=False, header_style="bold")
     # A narrow terminal shows the agent beside buy-and-hold; the report has every column.

@@ -55,6 +55,12 @@ def started(registry, run_id, **changes):
     return folder
 
 
+def with_metrics(folder, sharpe_a_session):
+    """The results of a run, as far as the registry reads them."""
+    metrics = {"columns": [{"metrics": {"sharpe": sharpe_a_session * 252**0.5}}]}
+    (folder.path / "metrics.json").write_text(json.dumps(metrics))
+
+
 def run(**changes):
     return run_backtest(RunConfig.build(**{"agent": "sma-cross", "ticker": "TSLA", **WINDOW, **changes}))
 
@@ -62,9 +68,11 @@ def run(**changes):
 def test_trials_come_back_with_their_results(registry):
     started(registry, "r1")
     started(registry, "r2", seed=3)
-    registry.finish("r1", 0.05)
+    with_metrics(RunFolder(registry.path.parent / "runs" / "r1"), 0.05)
+    assert registry.enter_missing(manifest("r1"))
+    assert not registry.enter_missing(manifest("r1"))
     first, second = registry.trials()
-    assert (first.run_id, first.finished, first.sharpe) == ("r1", True, 0.05)
+    assert (first.run_id, first.finished, first.sharpe) == ("r1", True, pytest.approx(0.05))
     assert (second.run_id, second.finished, second.seed) == ("r2", False, 3)
     assert first.settings == second.settings
     assert registry.complete()
@@ -146,8 +154,7 @@ def test_a_rebuild_keeps_deleted_runs_and_says_what_it_lost(registry):
 
 def test_a_rebuild_takes_results_from_folders_and_names_folders_it_cannot_read(registry):
     folder = started(registry, "r1")
-    metrics = {"columns": [{"metrics": {"sharpe": 252**0.5 / 10}}]}
-    (folder.path / "metrics.json").write_text(json.dumps(metrics))
+    with_metrics(folder, 0.1)
     (started(registry, "r2").path / "run.json").write_text("{")
     registry.path.unlink()
     done = registry.rebuild()
@@ -159,6 +166,7 @@ def test_a_rebuild_takes_results_from_folders_and_names_folders_it_cannot_read(r
 def test_a_whole_registry_is_left_alone(registry):
     assert registry.rebuild() is None
     started(registry, "r1")
+    registry.enter_missing(manifest("r1"))
     before = registry.path.read_bytes()
     assert registry.rebuild() is None
     assert registry.path.read_bytes() == before
@@ -202,7 +210,7 @@ def test_nothing_is_entered_where_it_cannot_be_written(registry, monkeypatch):
 def test_a_home_that_cannot_be_written_stops_before_anything_is_made(tmp_path, monkeypatch):
     monkeypatch.setenv("VARVE_HOME", str(tmp_path / "file" / "home"))
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="trial registry"):
+    with pytest.raises(StorageError, match="cannot be made"):
         run()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
 

@@ -8,7 +8,8 @@ import pytest
 
 from varve.backtests.config import RunConfig
 from varve.backtests.integrity.replay import replay_run
-from varve.backtests.record.folder import RunFolder, find_run
+from varve.backtests.record.folder import RunFolder
+from varve.backtests.record.lookup import find_run
 from varve.backtests.record.trial_registry.lines import trial_of_run
 from varve.backtests.record.trial_registry.registry import TrialRegistry
 from varve.backtests.resume import resume_run

@@ -9,7 +9,8 @@ import pytest
 from varve.backtests.config import RunConfig
 from varve.backtests.integrity.audit import audit_run
 from varve.backtests.integrity.replay import replay_run
-from varve.backtests.record.folder import RunFolder, find_run
+from varve.backtests.record.folder import RunFolder
+from varve.backtests.record.lookup import find_run
 from varve.backtests.record.memories import remembered, told_of_run
 from varve.backtests.resume import resume_run, unfinished_run
 from varve.backtests.runner import run_backtest

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from varve.backtests.config import RunConfig
-from varve.backtests.record.folder import RunFolder, find_run
+from varve.backtests.record.folder import RunFolder
+from varve.backtests.record.lookup import find_run
 from varve.backtests.runner import run_backtest
 from varve.backtests.studies.rescore.chart import draw_rescored
 from varve.backtests.studies.rescore.rescore import RULES, rescore

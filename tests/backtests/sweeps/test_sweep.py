@@ -148,7 +148,7 @@ def test_a_damaged_record_is_told(tmp_path, varve_home):
     sweep = read_sweep(written(tmp_path, SHORT))
     (varve_home / "sweeps").mkdir()
     (varve_home / "sweeps" / f"{sweep.identity[:16]}.json").write_text("{")
-    with pytest.raises(BadFileError, match="no record of a sweep"):
+    with pytest.raises(BadFileError, match="cannot be read"):
         run_sweep(sweep)
 
 

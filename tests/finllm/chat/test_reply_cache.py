@@ -205,9 +205,12 @@ def test_two_processes_fill_one_cache(varve_home):
         "import sys; from varve.finllm.chat.reply_cache import ReplyCache; "
         "from varve.finllm.chat.reply_source import Answered; "
         "from varve.types import Usage\n"
+        "from langchain_core.messages import AIMessage\n"
+        "from varve.finllm.chat.reply_records import reply_json\n"
+        "answer = Answered(reply_json(AIMessage('so be it')), Usage())\n"
         "with ReplyCache() as cache:\n"
         "    for i in range(100):\n"
-        "        cache.put(f'{i:03d}', {'name': sys.argv[1], 'fingerprint': 'f'}, Answered({}, Usage()))\n"
+        "        cache.put(f'{i:03d}', {'name': sys.argv[1], 'fingerprint': 'f'}, answer)\n"
     )
     both = [subprocess.Popen([sys.executable, "-c", script, name]) for name in ("a", "b")]
     assert [process.wait(60) for process in both] == [0, 0]

@@ -18,7 +18,7 @@ from varve.backtests.integrity.foresight import check_foresight
 from varve.backtests.integrity.replay import replay_run
 from varve.backtests.record.cards import AUDIT_FILE, AuditCard, Check
 from varve.backtests.record.differences import JournalReplies, compared, first_difference, shown_both
-from varve.backtests.record.folder import RunFolder, write_atomically
+from varve.backtests.record.folder import RunFolder
 from varve.backtests.record.journal import JournaledStep, recorded_steps, rows_of_record
 from varve.backtests.record.step import StepRecord
 from varve.backtests.results.metric import p_in_words
@@ -29,6 +29,7 @@ from varve.backtests.simulate.prepare import Prepared, prepare
 from varve.backtests.simulate.starting_memory import knows_future
 from varve.backtests.simulate.steps import cached_replies, simulate, steps_of
 from varve.errors import IntegrityError, UsageError, VarveError
+from varve.files import replace_file
 from varve.finllm.chat.reply_records import recorded_model
 from varve.finllm.engine.lockstep import in_step
 from varve.market.observation import Observation
@@ -76,7 +77,7 @@ def audit_run(folder: RunFolder, *, seeds: int = 20, on_check: OnCheck | None = 
         if on_check:
             on_check(check)
     card = AuditCard(run_digest=run.run_digest, seeds=seeds, checks=tuple(checks))
-    write_atomically(folder.path / AUDIT_FILE, json.dumps(card.as_json(), indent=2) + "\n")
+    replace_file(folder.path / AUDIT_FILE, json.dumps(card.as_json(), indent=2) + "\n")
     return checks
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from varve.backtests.record.differences import JournalReplies, check_step
-from varve.backtests.record.digest import run_digest
+from varve.backtests.record.digest import mend_changed, run_digest
 from varve.backtests.record.folder import COPY_AGAIN, DERIVED_FILES, RunFolder
 from varve.backtests.record.journal import Journal, JournaledStep, recorded_steps
 from varve.backtests.record.run_record import RunRecord
@@ -62,7 +62,7 @@ def replay_run(
         raise IntegrityError(
             f"every step is equal, the run digest is not: recorded {run.run_digest}, now {digest}"
             f"{_WHAT_ELSE[run.digest_version]}",
-            mend=f"if run.json or the derived files were changed: backtest report {folder.run_id}",
+            mend=mend_changed(run),
         )
     return Replayed(len(recorded), digest)
 

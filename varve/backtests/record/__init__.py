@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         shown,
         shown_both,
     )
-    from varve.backtests.record.digest import LATEST, digest_1, run_digest
+    from varve.backtests.record.digest import LATEST, check_digest, digest_1, run_digest
     from varve.backtests.record.entry import Entry, Many, Number
     from varve.backtests.record.folder import (
         COPY_AGAIN,
@@ -37,12 +37,11 @@ if TYPE_CHECKING:
         RUN_SCHEMA_VERSION,
         RunFolder,
         create_run_folder,
-        find_run,
         software,
-        write_atomically,
     )
     from varve.backtests.record.inputs import read_inputs, visible_until, write_inputs
     from varve.backtests.record.journal import Journal, JournaledStep, recorded_steps, rows_of_record
+    from varve.backtests.record.lookup import find_run
     from varve.backtests.record.memories import remembered, told_of_rows, told_of_run, until
     from varve.backtests.record.rows import (
         CallRow,
@@ -113,11 +112,12 @@ _HOMES = {
     "TuningEntry": "run_record",
     "UsageEntry": "rows",
     "WindowEntry": "run_record",
+    "check_digest": "digest",
     "check_step": "differences",
     "compared": "differences",
     "create_run_folder": "folder",
     "digest_1": "digest",
-    "find_run": "folder",
+    "find_run": "lookup",
     "first_difference": "differences",
     "read_inputs": "inputs",
     "recorded_steps": "journal",
@@ -133,7 +133,6 @@ _HOMES = {
     "tool_name": "rows",
     "until": "memories",
     "visible_until": "inputs",
-    "write_atomically": "folder",
     "write_inputs": "inputs",
 }
 
@@ -180,6 +179,7 @@ __all__ = [
     "TuningEntry",
     "UsageEntry",
     "WindowEntry",
+    "check_digest",
     "check_step",
     "compared",
     "create_run_folder",
@@ -200,7 +200,6 @@ __all__ = [
     "tool_name",
     "until",
     "visible_until",
-    "write_atomically",
     "write_inputs",
 ]
 

@@ -18,11 +18,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from varve.backtests.record.folder import COPY_AGAIN, DERIVED_FILES
 from varve.config import canonical_json
+from varve.errors import IntegrityError
 from varve.types import Json
 
 if TYPE_CHECKING:
+    from varve.backtests.record.folder import RunFolder
     from varve.backtests.record.journal import Journal
+    from varve.backtests.record.run_record import RunRecord
 
 LATEST = 2
 """The version of runs that begin now."""
@@ -114,6 +118,44 @@ def run_digest(journal: Journal, version: int, stored: Sequence[Path]) -> str:
         FileNotFoundError: if version 1 is asked for and one of them is missing.
     """
     return digest_1(journal, stored) if version == 1 else digest_2(journal)
+
+
+def check_digest(folder: RunFolder, run: RunRecord, journal: Journal) -> str | None:
+    """Check that the journal of a finished run is the one that its run digest was taken of.
+
+    Returns:
+        None where it is; else why that can no longer be checked: version 1 hashes derived files too, and
+        some of them are missing, or were built again.
+
+    Raises:
+        IntegrityError: if it is another.
+    """
+    if run.status != "finished" or run.run_digest is None:
+        return None
+    missing = [path.name for path in folder.derived if not path.is_file()] if run.digest_version == 1 else []
+    if missing:
+        return (
+            "unverified: its run digest, of version 1, holds derived files, "
+            f"and {', '.join(missing)} had to be built again"
+        )
+    found = run_digest(journal, run.digest_version, folder.derived)
+    if found == run.run_digest:
+        return None
+    if run.unverified is not None and run.digest_version == 1:
+        return run.unverified
+    what = "the journal" if run.digest_version > 1 else f"the journal, or one of {', '.join(DERIVED_FILES)},"
+    raise IntegrityError(
+        f"run {run.run_id} is not what it was: {what} was changed after it was finished; its run digest "
+        f"is {found[:12]}…, run.json says {run.run_digest[:12]}…",
+        mend=mend_changed(run),
+    )
+
+
+def mend_changed(run: RunRecord) -> str:
+    """Say what mends a run whose digest is another than it was."""
+    if run.digest_version > 1:
+        return COPY_AGAIN
+    return f"{COPY_AGAIN}; or delete the file that was changed: backtest report {run.run_id} builds it again"
 
 
 def digest_1(journal: Journal, stored: Sequence[Path]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 from datetime import datetime
@@ -13,12 +14,16 @@ import varve
 from varve.backtests.config import RunConfig
 from varve.backtests.record.run_record import RunRecord, SoftwareEntry
 from varve.config import home
-from varve.errors import BadFileError, StorageError, UnknownNameError
+from varve.errors import BadFileError, StorageError
+from varve.files import make_folder, read_json, refuse_links, replace_file
 from varve.types import Json, JsonObject
 
 RUN_SCHEMA_VERSION = 1
 DERIVED_FILES = ("decisions.csv", "trades.csv", "equity.csv", "metrics.json")
 """Derived files that version 1 of the run digest hashes; they hold no timings."""
+
+LOCK = "run.lock"
+"""What a run's only writer holds."""
 
 COPY_AGAIN = "copy the run folder again from where it is whole"
 """What mends a damaged folder."""
@@ -76,6 +81,23 @@ class RunFolder:
         """The derived files that version 1 of the run digest hashes."""
         return [self.path / name for name in DERIVED_FILES]
 
+    def whole(self, run: RunRecord) -> bool:
+        """Return whether everything is there that the run needs to be made again.
+
+        A run that died while it was being begun lacks its inputs, or the memory that it began with.
+        """
+        return (self.inputs.is_file() or not run.bundle) and (self.snapshot.is_file() or run.memory is None)
+
+    def check_own(self) -> None:
+        """Check that nothing that SQLite or chromadb write here is a symbolic link.
+
+        Raises:
+            StorageError: naming the first that is one.
+        """
+        beside = [self.path / f"journal.db{ending}" for ending in ("", "-wal", "-shm", "-journal")]
+        stored = [self.memory] if self.memory.is_symlink() else self.memory.rglob("*")
+        refuse_links([self.path, self.path / LOCK, *beside, *stored], mend=COPY_AGAIN)
+
     def read(self) -> RunRecord:
         """Read ``run.json``.
 
@@ -92,13 +114,11 @@ class RunFolder:
         return self.path / "run.json"
 
     def _raw(self) -> JsonObject:
-        path = self._file
+        path, mend = self._file, "give the folder of a run that Varve made"
         try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise BadFileError(
-                f"{path} cannot be read: {error}", mend="give the folder of a run that Varve made"
-            ) from error
+            raw = read_json(path, mend=mend)
+        except FileNotFoundError as error:
+            raise BadFileError(f"there is no file {path}", mend=mend) from error
         schema = raw.get("schema_version", 0) if isinstance(raw, dict) else None
         if not isinstance(raw, dict) or (isinstance(schema, int) and schema > RUN_SCHEMA_VERSION):
             raise BadFileError(
@@ -122,7 +142,7 @@ class RunFolder:
         self._write(raw)
 
     def _write(self, raw: JsonObject) -> None:
-        write_atomically(self._file, json.dumps(raw, indent=2, allow_nan=False) + "\n")
+        replace_file(self._file, json.dumps(raw, indent=2, allow_nan=False) + "\n")
 
 
 def create_run_folder(config: RunConfig, now: datetime) -> RunFolder:
@@ -131,11 +151,13 @@ def create_run_folder(config: RunConfig, now: datetime) -> RunFolder:
     Raises:
         StorageError: if it cannot be made.
     """
+    runs = runs_folder()
+    make_folder(runs)
     stem = f"{now:%Y%m%d-%H%M%S}-{config.agent}-{config.ticker}-{config.identity()[:6]}"
     for attempt in range(1000):
-        path = home() / "runs" / (stem if attempt == 0 else f"{stem}-{attempt + 1}")
+        path = runs / (stem if attempt == 0 else f"{stem}-{attempt + 1}")
         try:
-            path.mkdir(parents=True)
+            path.mkdir(mode=0o700)
         except FileExistsError:
             continue
         except OSError as error:
@@ -147,38 +169,59 @@ def create_run_folder(config: RunConfig, now: datetime) -> RunFolder:
     raise StorageError(f"a thousand runs named {stem} exist already", mend="delete some")
 
 
-def find_run(name: str) -> RunFolder:
-    """The run of that id, unique start of an id, or folder path; ``latest`` for the newest.
+def runs_folder() -> Path:
+    """Return the folder of all runs, ``VARVE_HOME/runs``, which may be a link of its owner's.
 
     Raises:
-        UnknownNameError: if there is none, or more than one.
+        StorageError: if it is a link to a folder that is not there.
     """
-    as_path = Path(name)
-    if (as_path / "run.json").is_file():
-        return RunFolder(as_path)
     runs = home() / "runs"
-    known = sorted(p.name for p in runs.iterdir() if (p / "run.json").is_file()) if runs.is_dir() else []
-    if name == "latest" and known:
-        return RunFolder(runs / known[-1])
-    hits = [run for run in known if run == name] or [run for run in known if run.startswith(name)]
-    if len(hits) == 1:
-        return RunFolder(runs / hits[0])
-    mend = "give more of the id" if hits else None
-    raise UnknownNameError("run", name, hits or known[-10:], mend=mend)
+    if runs.is_symlink() and not runs.is_dir():
+        raise StorageError(
+            f"{runs} is a symbolic link to {runs.resolve()}, and no folder is there",
+            mend="bring that folder back (is its disk mounted?), or remove the link",
+        )
+    return runs.resolve()
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that a reader sees the old one or the new one, never half of it.
+def run_folders(runs: Path) -> list[RunFolder]:
+    """Return every run of a folder of runs, by name; what is a link there is none.
 
     Raises:
-        StorageError: if it cannot be written.
+        StorageError: if the folder cannot be read.
     """
-    temporary = path.with_name(f".{path.name}.partial")
     try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        temporary.replace(path)
+        paths = sorted(runs.iterdir()) if runs.is_dir() else []
+        return [RunFolder(p) for p in paths if not p.is_symlink() and os.path.lexists(p / "run.json")]
     except OSError as error:
-        raise StorageError(f"{path} cannot be written: {error}", mend="free disk space") from error
+        raise StorageError(
+            f"the folder of runs {runs} cannot be read: {error.strerror or error}",
+            mend="see that you may read it, or set VARVE_HOME to another folder",
+        ) from error
+
+
+def set_aside(folder: RunFolder) -> Path:
+    """Move a run's folder out of the way, to ``.aside`` among the runs; return where it is now.
+
+    Nothing of it is deleted, and it stays counted among what was tried.
+
+    Raises:
+        StorageError: if it cannot be moved.
+    """
+    aside = runs_folder() / ".aside"
+    make_folder(aside)
+    target, number = aside / folder.run_id, 1
+    while os.path.lexists(target):
+        number += 1
+        target = aside / f"{folder.run_id}-{number}"
+    try:
+        folder.path.rename(target)
+    except OSError as error:
+        raise StorageError(
+            f"{folder.path} cannot be moved to {target}: {error.strerror or error}",
+            mend="see that both folders can be written",
+        ) from error
+    return target
 
 
 def software() -> SoftwareEntry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -14,6 +15,7 @@ import numpy as np
 from varve.clock import from_ns, to_ns
 from varve.config import canonical_json
 from varve.errors import BadFileError, DataError
+from varve.files import replace_file
 from varve.market.data import BarSeries, Floats, InstrumentData, Provenance, instrument_json
 from varve.market.view import GUIDANCE
 from varve.types import CorporateEvent, Document, Instrument
@@ -43,7 +45,11 @@ def visible_until(data: InstrumentData, last: int, decided_until: datetime, *, n
 
 
 def write_inputs(path: Path, data: InstrumentData) -> None:
-    """Write bars, documents and events of one instrument to one Parquet file."""
+    """Write bars, documents and events of one instrument to one Parquet file, whole or not at all.
+
+    Raises:
+        StorageError: if it cannot be written.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -55,7 +61,9 @@ def write_inputs(path: Path, data: InstrumentData) -> None:
     )  # fmt: skip
     meta = {"instrument": instrument_json(data.instrument), "provenance": asdict(data.provenance)}
     schema = schema.with_metadata({_METADATA_KEY: canonical_json(meta).encode()})
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), buffer)
+    replace_file(path, buffer.getvalue())
 
 
 def read_inputs(path: Path) -> InstrumentData:

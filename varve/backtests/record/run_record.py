@@ -264,6 +264,10 @@ class RunRecord(Entry):
     """The registry that it was entered in; None in runs of before there was one."""
     resumed_at: Many[str] = ()
     """When it was resumed, ISO, UTC, in order."""
+    damaged_replies: Many[str] = ()
+    """Keys of replies in the cache that were damaged; the model was asked again."""
+    unverified: str | None = None
+    """Why its run digest can no longer be checked; None where it can."""
     run_digest: str | None = None
     """The run digest, SHA-256 (hex); None before the first results."""
     replies: RepliesEntry | None = None

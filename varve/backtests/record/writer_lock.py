@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 from filelock import FileLock, Timeout
 
-from varve.backtests.record.folder import RunFolder
+from varve.backtests.record.folder import COPY_AGAIN, LOCK, RunFolder
 from varve.errors import StorageError, UsageError
+from varve.files import refuse_links
 
 
 @contextmanager
@@ -19,7 +20,8 @@ def sole_writer(folder: RunFolder) -> Iterator[None]:
         UsageError: if another process writes to the run now.
         StorageError: if the folder cannot be written.
     """
-    lock = FileLock(folder.path / "run.lock", blocking=False)
+    refuse_links([folder.path, folder.path / LOCK], mend=COPY_AGAIN)
+    lock = FileLock(folder.path / LOCK, blocking=False)
     try:
         lock.acquire()
     except Timeout as error:

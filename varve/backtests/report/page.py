@@ -9,14 +9,15 @@ import base64
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from varve.backtests.record.folder import RunFolder, write_atomically
+from varve.backtests.record.folder import RunFolder
 from varve.backtests.record.run_record import RunRecord
 from varve.backtests.report.metric_rows import table_rows
 from varve.backtests.report.panel import PanelInput, environment, panels
-from varve.backtests.results.cautions import headline
+from varve.backtests.results.cautions import headline, record_cautions
 from varve.backtests.results.trial_count import trials_sentence
 from varve.backtests.simulate.rule_search import tuning_sentence
 from varve.backtests.simulate.starting_memory import memory_sentences
+from varve.files import replace_file
 from varve.finllm.chat.model_cards import knowledge_warning
 
 _SCRIPTED = (
@@ -34,7 +35,7 @@ class Shown(NamedTuple):
 
 def write_report(folder: RunFolder, shown: PanelInput, charts: Mapping[str, bytes]) -> None:
     """Write the page of a run with its charts (PNG by name)."""
-    write_atomically(folder.report, render_report(shown, charts))
+    replace_file(folder.report, render_report(shown, charts))
 
 
 def render_report(shown: PanelInput, charts: Mapping[str, bytes]) -> str:
@@ -90,6 +91,7 @@ def _warnings(run: RunRecord) -> list[str]:
     warnings = []
     if run.status == "stopped":
         warnings.append(f"This run stopped early: {run.reason}")
+    warnings += record_cautions(run)
     if run.fill_rule == "same_close":
         warnings.append(
             "fill=same_close: orders fill at the close that the decision has read. An ablation, not a result."

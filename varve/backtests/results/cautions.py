@@ -57,6 +57,21 @@ def cautions(
     return [sentence for sentence in found if sentence]
 
 
+def record_cautions(run: RunRecord) -> list[str]:
+    """What a reader must know of the record itself."""
+    found = []
+    if run.unverified is not None:
+        found.append(f"This record is {run.unverified}.")
+    if run.damaged_replies:
+        keys = ", ".join(f"{key[:12]}…" for key in run.damaged_replies[:3])
+        more = len(run.damaged_replies) - 3
+        found.append(
+            f"Damaged entries of the reply cache, asked for again and replaced: {len(run.damaged_replies)} "
+            f"({keys}{f' and {more} more' if more > 0 else ''})."
+        )
+    return found
+
+
 def _without_news(trader: type[Trader] | None, agent: str, data: InstrumentData, news: bool) -> str:
     if not news or trader is None or not trader.reads_news:
         return ""

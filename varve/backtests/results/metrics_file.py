@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 from varve.backtests.record.entry import Entry, Many, Number
 from varve.backtests.record.folder import RunFolder
 from varve.backtests.record.rows import UsageEntry
 from varve.errors import BadFileError
+from varve.files import read_json
 
 METRICS_FILE = "metrics.json"
 
@@ -168,7 +167,7 @@ def read_metrics(folder: RunFolder) -> RunMetrics:
     """
     path, mend = folder.path / METRICS_FILE, f"backtest report {folder.run_id}"
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadFileError(f"{path} cannot be read: {error}", mend=mend) from error
+        raw = read_json(path, mend=mend)
+    except FileNotFoundError as error:
+        raise BadFileError(f"there is no file {path}", mend=mend) from error
     return RunMetrics.read(raw, path, mend=mend)

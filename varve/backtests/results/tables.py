@@ -10,8 +10,8 @@ from dataclasses import asdict
 from datetime import date, datetime
 from typing import NamedTuple
 
-from varve.backtests.record.digest import digest_1, run_digest
-from varve.backtests.record.folder import RunFolder, write_atomically
+from varve.backtests.record.digest import check_digest, digest_1, run_digest
+from varve.backtests.record.folder import RunFolder
 from varve.backtests.record.journal import Journal
 from varve.backtests.record.memories import told_of_rows
 from varve.backtests.record.rows import CallRow, StepRow
@@ -37,6 +37,7 @@ from varve.backtests.simulate.steps import run_baseline
 from varve.backtests.simulate.window import Window
 from varve.envs.desk import in_words
 from varve.errors import BadFileError
+from varve.files import replace_file
 from varve.market.data import InstrumentData
 from varve.memory.history import Told
 from varve.types import Fill, Json, JsonObject, Usage
@@ -54,6 +55,8 @@ class Tables(NamedTuple):
     """What ``metrics.json`` holds."""
     digest: str
     """The run digest, in the run's version."""
+    unverified: str | None
+    """Why the digest of a finished run cannot be checked; None where it was."""
     tracks: list[Track]
     """The agent's track, then those of its baselines."""
     steps: list[StepRow]
@@ -77,6 +80,7 @@ def derive_tables(folder: RunFolder, *, data: InstrumentData | None = None) -> T
     data = data or recorded_data(folder, run)
     journal = Journal(folder.journal, run_id=run.run_id, read_only=True)
     try:
+        unverified = check_digest(folder, run, journal)
         steps = list(journal.rows("steps", "trade"))
         lessons = list(journal.rows("steps", "warmup"))
         calls = list(journal.rows("model_calls"))
@@ -92,7 +96,7 @@ def derive_tables(folder: RunFolder, *, data: InstrumentData | None = None) -> T
         told = told_of_rows([*lessons, *steps], journal.rows("memory_events"))
     finally:
         journal.close()
-    return Tables(run, metrics, digest, tracks, steps, calls, told, lessons, data)
+    return Tables(run, metrics, digest, unverified, tracks, steps, calls, told, lessons, data)
 
 
 def _recorded_digest(run: RunRecord) -> str | None:
@@ -210,6 +214,8 @@ class Trading(NamedTuple):
     run: RunRecord
     prepared: Prepared
     steps: list[StepRow]
+    unverified: str | None
+    """Why the digest of a finished run cannot be checked; None where it was."""
 
 
 def recorded_trading(folder: RunFolder, data: InstrumentData | None = None) -> Trading:
@@ -217,17 +223,19 @@ def recorded_trading(folder: RunFolder, data: InstrumentData | None = None) -> T
 
     Raises:
         BadFileError: if the journal holds no trading step, or the inputs are missing or others.
+        IntegrityError: if the journal was changed after the run was finished.
     """
     run = folder.read()
     data = data or recorded_data(folder, run)
     journal = Journal(folder.journal, run_id=run.run_id, read_only=True)
     try:
+        unverified = check_digest(folder, run, journal)
         steps = list(journal.rows("steps", "trade"))
     finally:
         journal.close()
     if not steps:
         raise _nothing_traded(folder, run)
-    return Trading(run, _prepared(run, data, steps), steps)
+    return Trading(run, _prepared(run, data, steps), steps, unverified)
 
 
 def _nothing_traded(folder: RunFolder, run: RunRecord) -> BadFileError:
@@ -239,7 +247,7 @@ def _nothing_traded(folder: RunFolder, run: RunRecord) -> BadFileError:
 
 def _write_tables(folder: RunFolder, agent: Track, steps: Sequence[StepRow], metrics: RunMetrics) -> None:
     text = json.dumps(metrics.as_json(), indent=2, allow_nan=False) + "\n"
-    write_atomically(folder.path / METRICS_FILE, text)
+    replace_file(folder.path / METRICS_FILE, text)
     decisions = [_decision_row(row) for row in steps]
     _write_csv(folder, "decisions.csv", list(decisions[0]), [list(row.values()) for row in decisions])
     _write_csv(folder, "trades.csv", list(Fill._fields), [list(fill) for fill in agent.fills])
@@ -275,7 +283,7 @@ def _write_csv(folder: RunFolder, name: str, header: list[str], rows: Sequence[S
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    write_atomically(folder.path / name, buffer.getvalue())
+    replace_file(folder.path / name, buffer.getvalue())
 
 
 def _prepared(run: RunRecord, data: InstrumentData, steps: Sequence[StepRow]) -> Prepared:

@@ -11,7 +11,8 @@ from varve.backtests.record.folder import COPY_AGAIN, RunFolder
 from varve.backtests.record.run_record import MemoryEntry, RunRecord
 from varve.clock import iso
 from varve.config import home
-from varve.errors import IntegrityError, StorageError, UnknownNameError, UsageError
+from varve.errors import IntegrityError, UnknownNameError, UsageError
+from varve.files import make_folder
 
 if TYPE_CHECKING:
     from varve.backtests.config import RunConfig
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 
 def memories_folder() -> Path:
-    """Where imported snapshots are kept, ``VARVE_HOME/memories``."""
-    return home() / "memories"
+    """Return where imported snapshots are kept: ``VARVE_HOME/memories``, links resolved."""
+    return (home() / "memories").resolve()
 
 
 def import_snapshot(file: Path) -> Snapshot:
@@ -37,12 +38,7 @@ def import_snapshot(file: Path) -> Snapshot:
 
     snapshot = read_snapshot(file)
     folder = memories_folder()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(
-            f"folder {folder} cannot be made: {error}", mend="set VARVE_HOME to a folder that can be written"
-        ) from error
+    make_folder(folder)
     write_snapshot(folder / f"{snapshot.id}.parquet", snapshot)
     return snapshot
 

@@ -17,6 +17,7 @@ from varve.strategies.base import RunContext, Trader
 from varve.types import Json, Trace
 
 if TYPE_CHECKING:
+    from varve.finllm.chat.reply_cache import CachedReplies
     from varve.finllm.chat.reply_source import ReplySource
 
 
@@ -49,7 +50,7 @@ def make_simulation(prepared: Prepared, trader: Trader, trace: Trace) -> Simulat
 
 
 @contextmanager
-def cached_replies(prepared: Prepared, wanted: bool) -> Iterator[ReplySource | None]:
+def cached_replies(prepared: Prepared, wanted: bool) -> Iterator[CachedReplies | None]:
     """The reply cache as this run's model sees it; None where it is not used."""
     if not wanted or prepared.model is None or prepared.model.cache is False:
         yield None

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from varve.backtests.config import RunConfig
-from varve.backtests.record.folder import RunFolder, write_atomically
+from varve.backtests.record.entry import Entry
+from varve.backtests.record.folder import RunFolder, run_folders, runs_folder, set_aside
 from varve.backtests.resume import resume_run
 from varve.backtests.runner import run_backtest
 from varve.backtests.simulate.prepare import Prepared
+from varve.backtests.sweeps.capacity import fitting_at_once
 from varve.backtests.sweeps.plan import Sweep
 from varve.config import home
-from varve.errors import BadFileError, StorageError, VarveError
+from varve.errors import BadFileError, VarveError
+from varve.files import make_folder, read_json, replace_file
 from varve.finllm.engine.lockstep import Lockstep
 
 if TYPE_CHECKING:
@@ -39,6 +42,8 @@ class RunState:
     total: int | None = None
     session: str = ""
     error: BaseException | None = None
+    note: str = ""
+    """What is odd about it: a folder of it that could not be read was set aside."""
 
 
 OnChange = Callable[[Sequence[RunState]], None]
@@ -58,7 +63,10 @@ class _Going:
 def run_sweep(
     sweep: Sweep, *, again: bool = False, use_cache: bool = True, on_change: OnChange | None = None
 ) -> list[RunState]:
-    """Run what is not finished yet, all at once; a run that fails does not stop the others.
+    """Run what is not finished yet; a run that fails does not stop the others.
+
+    As many run at once as fit into open files and memory; where that is not all, one group runs after the
+    other. A run whose folder cannot be read, or never had its inputs, is set aside and started again.
 
     Args:
         again: start every run anew.
@@ -73,20 +81,28 @@ def run_sweep(
     """
     record = _Record(sweep)
     states = [RunState(config) for config in sweep.runs]
-    for state in states:
-        state.folder = None if again else record.folder(state.config)
-        if state.folder is not None and state.folder.read().status == "finished":
-            state.state = "finished"
-    left = [state for state in states if state.state != "finished"]
-    going = _Going(record, Lockstep(len(left)), use_cache)
+    if not again:
+        for state in states:
+            record.find(state)
 
     def tell() -> None:
         if on_change is not None:
             on_change(states)
 
+    left = [state for state in states if state.state != "finished"]
+    at_once = fitting_at_once(len(left))
+    for first in range(0, len(left), at_once):
+        group = left[first : first + at_once]
+        _run_group(group, _Going(record, Lockstep(len(group)), use_cache), tell)
+    tell()
+    return states
+
+
+def _run_group(group: Sequence[RunState], going: _Going, tell: Callable[[], None]) -> None:
+    """Runs at once, each in its thread, until all have ended."""
     threads: list[threading.Thread] = []
     try:
-        for state in left:
+        for state in group:
             threads.append(_start(state, going))
             tell()
         for thread in threads:
@@ -101,8 +117,6 @@ def run_sweep(
         raise
     finally:
         going.steps.close()
-    tell()
-    return states
 
 
 def _start(state: RunState, going: _Going) -> threading.Thread:
@@ -143,44 +157,54 @@ def _run(state: RunState, going: _Going, begun: threading.Event) -> None:
         begun.set()
 
 
+class _SweepEntry(Entry):
+    """What the record of a sweep holds."""
+
+    sweep: str
+    """The file's name."""
+    runs: Mapping[str, str]
+    """The run of each settings' identity."""
+
+
 class _Record:
     """Which folder belongs to which settings, on disk."""
 
     def __init__(self, sweep: Sweep) -> None:
-        self.path = home() / "sweeps" / f"{sweep.identity[:16]}.json"
+        self.path = (home() / "sweeps").resolve() / f"{sweep.identity[:16]}.json"
         self._name = sweep.name
         self._runs = self._read()
 
     def _read(self) -> dict[str, str]:
+        mend = f"delete {self.path} to start the sweep anew; its runs are kept"
         try:
-            runs = json.loads(self.path.read_text(encoding="utf-8"))["runs"]
-            return {str(key): str(value) for key, value in runs.items()}
+            return dict(_SweepEntry.read(read_json(self.path, mend=mend), self.path, mend=mend).runs)
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise BadFileError(
-                f"{self.path} is no record of a sweep: {error}",
-                mend="delete it to start the sweep anew; its runs are kept",
-            ) from error
 
-    def folder(self, config: RunConfig) -> RunFolder | None:
-        """The run's folder; None where it was not started, or was deleted."""
-        run_id = self._runs.get(config.identity())
-        if run_id is None or not (home() / "runs" / run_id / "run.json").is_file():
-            return None
-        return RunFolder(home() / "runs" / run_id)
+    def find(self, state: RunState) -> None:
+        """Give a run the folder that it has, and say whether it is finished.
+
+        A folder that cannot be read, or has no inputs, is of no use to go on with: it is set aside.
+        """
+        known = self._runs.get(state.config.identity())
+        found = [folder for folder in run_folders(runs_folder()) if folder.run_id == known]
+        if not found:
+            return
+        folder, why = found[0], "died before it had its inputs"
+        try:
+            run = folder.read()
+            if folder.whole(run):
+                state.folder, state.state = folder, "finished" if run.status == "finished" else "waiting"
+                return
+        except BadFileError as error:
+            why = error.message
+        state.note = f"run {folder.run_id} is started again: {why}; it is kept in {set_aside(folder)}"
 
     def note(self, config: RunConfig, folder: RunFolder) -> None:
         """Remember a run's folder."""
         self._runs[config.identity()] = folder.run_id
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(
-                f"the folder {self.path.parent} cannot be made: {error}",
-                mend="set VARVE_HOME to a folder that can be written",
-            ) from error
-        write_atomically(self.path, json.dumps({"sweep": self._name, "runs": self._runs}, indent=2) + "\n")
+        make_folder(self.path.parent)
+        replace_file(self.path, json.dumps({"sweep": self._name, "runs": self._runs}, indent=2) + "\n")
 
 
 def message_of(error: BaseException) -> str:

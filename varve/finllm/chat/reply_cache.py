@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -28,14 +28,33 @@ CREATE TABLE replies (
     reply TEXT NOT NULL, usage TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
+_OF_ROW = ", ".join(f"CAST({name} AS BLOB)" for name in ("key", "model", "fingerprint", "reply", "usage"))
+"""As bytes: what a fault of the disk left may be no text any more, and must be readable as what it is."""
+_HASHED = f"""
+ALTER TABLE replies ADD COLUMN sha256 TEXT NOT NULL DEFAULT '';
+UPDATE replies SET sha256 = entry_hash({_OF_ROW});
+"""
+"""From schema 2 on: a hash of each entry. It finds damage, not forgery; old entries are believed once."""
+
+
+def _entry_hash(*columns: bytes) -> str:
+    """SHA-256 (hex) over the columns of an entry, each with its length."""
+    digest = hashlib.sha256()
+    for column in columns:
+        digest.update(len(column).to_bytes(8, "big") + column)
+    return digest.hexdigest()
+
+
 _KIND = Kind(
     name="the reply cache",
-    migrations=(_SCHEMA,),
+    migrations=(_SCHEMA, _HASHED),
+    functions={"entry_hash": _entry_hash},
     mend_open="check VARVE_HOME and the free disk space, or run with --no-cache",
     mend_damaged="move the file away, or run with --no-cache; runs keep their replies in their journals",
     mend_newer="use the newer Varve that wrote it, or run with --no-cache",
 )
 _COLUMNS = ("key", "model", "fingerprint", "created_at", "reply", "usage")
+_INTO = "INTO replies VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
 class CacheStats(NamedTuple):
@@ -91,15 +110,31 @@ class ReplyCache:
         self.path = cache_path() if path is None else path
         self._clock = clock
         self._file = SqliteFile(self.path, _KIND, make_folder=True)
+        self.damaged: list[str] = []
+        """Keys that were found damaged, in order; each counts as not there, and is replaced by the next."""
 
     def get(self, key: str) -> Answered | None:
-        """The reply of that key."""
+        """Return the reply of that key; None where there is none, or a damaged one."""
+        for entry in self._entries("WHERE key = ?", [key]):
+            return entry.answered
+        return None
+
+    def _entries(self, where: str = "", given: Sequence[str] = ()) -> Iterator[_Entry]:
+        """Give entries in order of key, those that are damaged without a reply; these are noted."""
+        query = f"SELECT {_OF_ROW}, CAST(created_at AS BLOB), sha256 FROM replies {where} ORDER BY key"
         with self._file.failing("read"):
-            row = self._file.db.execute("SELECT reply, usage FROM replies WHERE key = ?", [key]).fetchone()
-        return None if row is None else Answered(json.loads(row[0]), Usage(**json.loads(row[1])))
+            rows = self._file.db.execute(query, given).fetchall()
+        for *columns, created_at, sha256 in rows:
+            texts = [column.decode("utf-8", "replace") for column in (*columns, created_at)]
+            whole = sha256 == _entry_hash(*columns)
+            key, model, fingerprint, reply, usage, made = texts
+            entry = _Entry(key, model, fingerprint, made, _answered(reply, usage) if whole else None)
+            if entry.answered is None and entry.key not in self.damaged:
+                self.damaged.append(entry.key)
+            yield entry
 
     def put(self, key: str, identity: Identity, answered: Answered) -> None:
-        """Keep a reply; the first of a key stays."""
+        """Keep a reply; the first of a key stays, unless it is damaged."""
         row = (
             key,
             identity["name"],
@@ -108,15 +143,24 @@ class ReplyCache:
             canonical_json(answered.reply),
             canonical_json(asdict(answered.usage)),
         )
+        way = "REPLACE" if key in self.damaged else "IGNORE"
         with self._file.failing("written"):
-            self._file.db.execute("INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?)", row)
+            self._file.db.execute(f"INSERT OR {way} {_INTO}", _hashed(row))
 
     def stats(self) -> list[CacheStats]:
-        """Replies and tokens by model, by name."""
-        query = """SELECT model, count(*), sum(usage ->> 'input_tokens'), sum(usage ->> 'output_tokens')
-                   FROM replies GROUP BY model ORDER BY model"""
-        with self._file.failing("read"):
-            return [CacheStats(*row) for row in self._file.db.execute(query)]
+        """Return replies and tokens by model, by name; damaged entries are noted and not counted."""
+        found: dict[str, CacheStats] = {}
+        for entry in self._entries():
+            if entry.answered is not None:
+                before = found.get(entry.model, CacheStats(entry.model, 0, 0, 0))
+                usage = entry.answered.usage
+                found[entry.model] = CacheStats(
+                    entry.model,
+                    before.replies + 1,
+                    before.input_tokens + usage.input_tokens,
+                    before.output_tokens + usage.output_tokens,
+                )
+        return [found[model] for model in sorted(found)]
 
     def prune(self, *, model: str | None = None, before: datetime | None = None) -> int:
         """Delete the replies of a model, or made before an instant, or both together; how many went."""
@@ -132,11 +176,13 @@ class ReplyCache:
         return gone
 
     def export(self, path: Path, keys: Iterable[str] | None = None) -> int:
-        """Write all replies, or those of some keys, as JSON lines in order of key; how many."""
-        with self._file.failing("read"):
-            rows = self._file.db.execute(f"SELECT {', '.join(_COLUMNS)} FROM replies ORDER BY key").fetchall()
+        """Write all replies, or those of some keys, as JSON lines in order of key; return how many.
+
+        Damaged entries are noted and left out.
+        """
         wanted = None if keys is None else set(keys)
-        lines = [_line(row) for row in rows if wanted is None or row[0] in wanted]
+        entries = (entry for entry in self._entries() if wanted is None or entry.key in wanted)
+        lines = [_line(entry, entry.answered) for entry in entries if entry.answered is not None]
         try:
             path.write_text("".join(lines), encoding="utf-8", newline="\n")
         except OSError as error:
@@ -156,9 +202,8 @@ class ReplyCache:
         with self._file.writing():
             for row in rows:
                 there = self.get(row[0])
-                added += self._file.db.execute(
-                    "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?)", row
-                ).rowcount
+                way = "REPLACE" if row[0] in self.damaged else "IGNORE"
+                added += self._file.db.execute(f"INSERT OR {way} {_INTO}", _hashed(row)).rowcount
                 differing += there is not None and canonical_json(there.reply) != row[4]
         return Imported(added, len(rows) - added - differing, differing)
 
@@ -179,6 +224,11 @@ class CachedReplies:
     def __init__(self, cache: ReplyCache, identity: Identity) -> None:
         self._cache, self._identity = cache, identity
 
+    @property
+    def damaged(self) -> list[str]:
+        """Keys of entries that were found damaged, in order."""
+        return self._cache.damaged
+
     def find(self, asked: Asked) -> Answered | None:
         """The kept reply to that call."""
         return self._cache.get(reply_key(self._identity, asked))
@@ -188,14 +238,42 @@ class CachedReplies:
         self._cache.put(reply_key(self._identity, asked), self._identity, answered)
 
 
-def _line(row: tuple[str, ...]) -> str:
-    entry = dict(zip(_COLUMNS, row, strict=True))
-    return canonical_json({**entry, "reply": json.loads(row[4]), "usage": json.loads(row[5])}) + "\n"
+class _Entry(NamedTuple):
+    """A row of the cache; ``answered`` is None where it is damaged."""
+
+    key: str
+    model: str
+    fingerprint: str
+    created_at: str
+    answered: Answered | None
+
+
+def _hashed(row: tuple[str, ...]) -> tuple[str, ...]:
+    """A row in the order of the table's columns, with its hash behind it."""
+    key, model, fingerprint, _, reply, usage = row
+    return (*row, _entry_hash(*(text.encode() for text in (key, model, fingerprint, reply, usage))))
+
+
+def _answered(reply: str, usage: str) -> Answered | None:
+    """The reply of a row; None where it is none."""
+    try:
+        answered = Answered(json.loads(reply), Usage(**json.loads(usage)))
+        message_of(answered)
+    except (ValueError, TypeError, RecursionError, IntegrityError):
+        return None
+    return answered
+
+
+def _line(entry: _Entry, answered: Answered) -> str:
+    told = {"key": entry.key, "model": entry.model, "fingerprint": entry.fingerprint}
+    values = {"created_at": entry.created_at, "reply": answered.reply, "usage": asdict(answered.usage)}
+    return canonical_json({**told, **values}) + "\n"
 
 
 def _read_lines(path: Path) -> Iterator[tuple[str, ...]]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines(): U+2028 and its like may stand inside a reply.
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise BadFileError(
             f"{path} cannot be read: {error}", mend="give a file made by: backtest cache export"
@@ -208,7 +286,7 @@ def _read_lines(path: Path) -> Iterator[tuple[str, ...]]:
             key, texts = bytes.fromhex(entry["key"]), [str(entry[name]) for name in _COLUMNS[1:4]]
             if len(key) != 32:
                 raise ValueError("key is no SHA-256")
-        except (ValueError, KeyError, TypeError, IntegrityError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, IntegrityError) as error:
             raise BadFileError(
                 f"line {number} of {path} is no exported reply: {type(error).__name__}: {error}",
                 mend="export the cache again; nothing of this file was added",

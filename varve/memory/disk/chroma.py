@@ -20,6 +20,7 @@ import numpy as np
 
 from varve.config import canonical_json
 from varve.errors import IntegrityError, StorageError, UsageError
+from varve.files import refuse_links
 from varve.memory.state.columns import Vector
 from varve.memory.state.config import TIERS
 
@@ -37,6 +38,7 @@ SCHEMA = 1
 _CHUNK = 1000
 _PAGE = 10_000
 _LOCK = "varve.lock"
+_REBUILD = "remove the folder, then make it anew from the run's journal: backtest memory rebuild RUN"
 _PATIENCE_S, _NAP_S = 5.0, 0.1
 """How long a writer waits for readers, who are quick, and how often it looks."""
 
@@ -92,7 +94,9 @@ class _Opened:
             return
         if self._lock is None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+            # chromadb would write through a link that a copied folder brought along.
+            refuse_links(self.folder.rglob("*"), mend=_REBUILD)
+            self._lock = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         for left in range(round(_PATIENCE_S / _NAP_S) if writes else 0, -1, -1):
             try:
                 fcntl.flock(self._lock, (fcntl.LOCK_EX if writes else fcntl.LOCK_SH) | fcntl.LOCK_NB)
@@ -146,6 +150,7 @@ class ChromaStore:
     """
 
     def __init__(self, folder: Path, run_id: str, name: str, *, writes: bool = True) -> None:
+        refuse_links([Path(folder)], mend="remove the link")
         self.folder, self.run_id, self._writes = Path(folder).resolve(), run_id, writes
         self.prefix = f"{_plain(run_id)}.{_plain(name)}"
         self.mend = f"make it anew from the run's journal: backtest memory rebuild {run_id}"

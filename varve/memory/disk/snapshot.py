@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,8 @@ import numpy as np
 
 from varve.clock import from_ns, iso, parse_iso, to_ns
 from varve.config import canonical_json
-from varve.errors import BadFileError, StorageError, UsageError, VarveError
+from varve.errors import BadFileError, UsageError, VarveError
+from varve.files import replace_file
 from varve.memory.embed.base import Embedder, checked_vectors
 from varve.memory.state.columns import Vector
 from varve.memory.state.records import MemoryRecord
@@ -174,15 +176,9 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> None:
     )
     told = {**snapshot._header(), "id": snapshot.id, "source": dict(snapshot.source)}
     table = pa.Table.from_pylist(rows, schema=schema.with_metadata({_KEY: canonical_json(told).encode()}))
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        pq.write_table(table, temporary)
-        temporary.replace(path)
-    except (OSError, pa.ArrowException) as error:
-        temporary.unlink(missing_ok=True)
-        raise StorageError(
-            f"snapshot {path} cannot be written: {error}", mend="give a folder that exists and has room"
-        ) from error
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    replace_file(path, buffer.getvalue())
 
 
 def read_snapshot(path: Path) -> Snapshot:

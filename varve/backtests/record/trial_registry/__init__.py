@@ -8,12 +8,11 @@ from varve.lazy import lazy
 
 if TYPE_CHECKING:
     from varve.backtests.record.trial_registry.lines import Trial, trial_of_run, trial_of_settings
-    from varve.backtests.record.trial_registry.registry import TrialRegistry, note_result, registry_beside
+    from varve.backtests.record.trial_registry.registry import TrialRegistry, registry_beside
 
 _HOMES = {
     "Trial": "lines",
     "TrialRegistry": "registry",
-    "note_result": "registry",
     "registry_beside": "registry",
     "trial_of_run": "lines",
     "trial_of_settings": "lines",
@@ -22,7 +21,6 @@ _HOMES = {
 __all__ = [
     "Trial",
     "TrialRegistry",
-    "note_result",
     "registry_beside",
     "trial_of_run",
     "trial_of_settings",

@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from varve.config import canonical_json
 from varve.errors import IntegrityError, StorageError
+from varve.files import make_folder
 from varve.types import JsonObject
 
 Line = JsonObject
@@ -52,7 +53,7 @@ class ChainedFile:
         lock = FileLock(self.path.with_suffix(".lock"))
         try:
             if to_write:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(self.path.parent)
             lock.acquire()
         except OSError as error:
             if to_write:
@@ -134,7 +135,9 @@ class ChainedFile:
                 f"the {self._name} {self.path} cannot be read: {error}",
                 mend="check the folder and its rights",
             ) from error
-        return text.splitlines(keepends=True)
+        # Not splitlines(): U+2028 and its like may stand inside a line.
+        *whole, rest = text.split("\n")
+        return [f"{line}\n" for line in whole] + ([rest] if rest else [])
 
     def _unwritable(self, error: OSError) -> StorageError:
         return StorageError(

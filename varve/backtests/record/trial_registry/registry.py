@@ -6,7 +6,6 @@ folders name the registry that they are in, so that a file cut at its end is fou
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -14,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from varve.backtests.record.folder import RunFolder, write_atomically
+from varve.backtests.record.folder import RunFolder, run_folders, runs_folder
 from varve.backtests.record.run_record import RunRecord, TrialEntry
 from varve.backtests.record.trial_registry.hash_chain import ChainedFile, Line, chained
 from varve.backtests.record.trial_registry.lines import (
@@ -31,7 +30,8 @@ from varve.backtests.record.trial_registry.lines import (
 )
 from varve.clock import Clock, iso, wall_clock
 from varve.config import home
-from varve.errors import BadFileError, IntegrityError, StorageError
+from varve.errors import BadFileError, IntegrityError, StorageError, VarveError
+from varve.files import read_json, replace_file
 
 SCHEMA_VERSION = 1
 
@@ -39,13 +39,14 @@ SCHEMA_VERSION = 1
 class Rebuilt(NamedTuple):
     """What a rebuild did.
 
-    ``kept`` trials could still be read; ``added`` came from their run folders. Not known: ``lost``
-    lines, and the runs ``damaged``, whose ``run.json`` cannot be read. ``aside`` is where the damaged
-    file was put; None where there was none.
+    ``kept`` trials could still be read; ``added`` came from their run folders, and so did ``results`` of
+    trials that were kept. Not known: ``lost`` lines, and the runs ``damaged``, whose ``run.json`` cannot be
+    read. ``aside`` is where the damaged file was put; None where none was damaged.
     """
 
     kept: int
     added: int
+    results: int
     lost: int
     damaged: tuple[str, ...]
     aside: Path | None
@@ -76,10 +77,6 @@ class TrialRegistry:
         """Enter a run that starts; returns what its ``run.json`` keeps of it."""
         return TrialEntry(registry=self._append([trial_of_run(run).as_json()]))
 
-    def finish(self, run_id: str, sharpe: float | None) -> None:
-        """Note that a run came to its end, with its Sharpe ratio per session."""
-        self._append([self._result(run_id, sharpe)])
-
     def add(self, trials: Sequence[Trial]) -> None:
         """Enter trials that have no run folder, all or none: those of a search."""
         at = iso(self._clock())
@@ -97,18 +94,42 @@ class TrialRegistry:
         """False once it was rebuilt: there may have been more trials than it knows."""
         return not any(isinstance(line, RebuiltLine) for line in self._read())
 
-    def rebuild(self) -> Rebuilt | None:
-        """Make a damaged or missing registry anew, from what can be read of it and from the run folders.
+    def damaged_runs(self) -> tuple[str, ...]:
+        """Return the names of the run folders here whose ``run.json`` cannot be read."""
+        return self._runs()[1]
+
+    def enter_missing(self, run: RunRecord) -> bool:
+        """Enter the result of a finished run, from its ``metrics.json``, if the registry lacks it.
 
         Returns:
-            What was done; None where it is whole, or no run was ever started.
+            Whether it was entered now.
+        """
+        with self._file.locked():
+            lines = self._missing_results(self._checked(), [run])
+            if lines:
+                self._file.append(lines)
+        return bool(lines)
+
+    def rebuild(self) -> Rebuilt | None:
+        """Mend the registry: make a damaged or missing one anew, and enter results that a whole one lacks.
+
+        What is known comes from what can be read of it and from the run folders.
+
+        Returns:
+            What was done; None where nothing was missing, or no run was ever started.
         """
         with self._file.locked():
             try:
-                self._checked()
+                there = self._checked()
             except IntegrityError as error:
                 return self._rebuild(error.message)
-        return None
+            runs, damaged = self._runs()
+            results = self._missing_results(there, runs)
+            if not results:
+                return None
+            self._file.append(results)
+            kept = sum(line["kind"] == "trial" for line in there)
+            return Rebuilt(kept, 0, len(results), 0, damaged, None)
 
     def _append(self, lines: Sequence[Line]) -> str:
         """Write lines; returns the registry's id."""
@@ -158,10 +179,19 @@ class TrialRegistry:
     def _result(self, run_id: str, sharpe: float | None) -> Line:
         return {"kind": "result", "run_id": run_id, "sharpe": sharpe, "at": iso(self._clock())}
 
+    def _missing_results(self, lines: Sequence[Line], runs: Sequence[RunRecord]) -> list[Line]:
+        """The results of finished runs that are entered without one."""
+        entered, ended = (
+            {line.get("run_id") for line in lines if line.get("kind") == kind} for kind in ("trial", "result")
+        )
+        return [
+            self._result(run.run_id, self._sharpe_of(run))
+            for run in runs
+            if run.status == "finished" and run.run_id in entered - ended
+        ]
+
     def _folders(self) -> list[RunFolder]:
-        runs = self._home / "runs"
-        paths = sorted(runs.iterdir()) if runs.is_dir() else []
-        return [RunFolder(path) for path in paths if (path / "run.json").is_file()]
+        return run_folders(self._home / "runs")
 
     def _runs(self, apart_from: Collection[str | None] = ()) -> tuple[list[RunRecord], tuple[str, ...]]:
         """The records of the run folders here that have other names, and the folders where one is damaged."""
@@ -185,26 +215,26 @@ class TrialRegistry:
         self._check_header(header)
         kept = [line for line in readable if is_entry(line)]
         known = {line["run_id"] for line in kept if line["kind"] == "trial"}
-        added: list[Line] = []
-        for run in runs:
-            if run.run_id not in known and _registry_of(run) in (None, header["id"]):
-                added.append(trial_of_run(run).as_json())
-                if run.status == "finished":
-                    added.append(self._result(run.run_id, self._sharpe_of(run)))
+        added: list[Line] = [
+            trial_of_run(run).as_json()
+            for run in runs
+            if run.run_id not in known and _registry_of(run) in (None, header["id"])
+        ]
+        results = self._missing_results([*kept, *added], runs)
         note: Line = {"kind": "rebuilt", "at": iso(self._clock()), "why": why, "lost_lines": salvaged.lost}
         aside = self._put_aside()
-        write_atomically(self.path, "".join(chained([header, *kept, *added, note])))
-        counts = [sum(line["kind"] == "trial" for line in lines) for lines in (kept, added)]
-        return Rebuilt(counts[0], counts[1], salvaged.lost, damaged, aside)
+        replace_file(self.path, "".join(chained([header, *kept, *added, *results, note])))
+        trials = sum(line["kind"] == "trial" for line in kept)
+        return Rebuilt(trials, len(added), len(results), salvaged.lost, damaged, aside)
 
     def _sharpe_of(self, run: RunRecord) -> float | None:
         """From the run's ``metrics.json``; None where that is gone or damaged."""
         path = self._home / "runs" / run.run_id / "metrics.json"
         try:
-            metrics = AgentSharpe.read(json.loads(path.read_text(encoding="utf-8")), path, mend=MEND)
-        except (OSError, ValueError, BadFileError):
+            metrics = AgentSharpe.read(read_json(path, mend=MEND), path, mend=MEND)
+            return session_sharpe(metrics.annual, metrics.bars_per_year, run)
+        except (FileNotFoundError, VarveError):
             return None
-        return session_sharpe(metrics.annual, metrics.bars_per_year, run)
 
     def _put_aside(self) -> Path | None:
         if not self.path.exists():
@@ -226,27 +256,26 @@ def registry_beside(folder: RunFolder, *, clock: Clock = wall_clock) -> TrialReg
     Raises:
         IntegrityError: if the folder lies among runs without a registry, or with a damaged one.
     """
-    runs = folder.path.resolve().parent
-    if runs.name != "runs":
-        return None
-    registry = TrialRegistry(runs.parent, clock=clock)
-    return registry if registry.holds(folder.read()) else None
+    above = _home_of(folder)
+    registry = None if above is None else TrialRegistry(above, clock=clock)
+    return registry if registry is not None and registry.holds(folder.read()) else None
 
 
-def note_result(
-    folder: RunFolder, annual_sharpe: float | None, bars_per_year: float | None, *, clock: Clock
-) -> None:
-    """Enter the result of a finished run in the registry that it is in, if any."""
-    registry, run = registry_beside(folder, clock=clock), folder.read()
-    if registry is not None:
-        registry.finish(run.run_id, session_sharpe(annual_sharpe, bars_per_year, run))
+def _home_of(folder: RunFolder) -> Path | None:
+    """The home that a run lies in: the process's own, whose runs may be a link, or any other."""
+    runs = folder.path.parent
+    if runs.resolve() == runs_folder():
+        return home()
+    return runs.parent if runs.name == "runs" else None
 
 
 def session_sharpe(annual: float | None, bars_per_year: float | None, run: RunRecord) -> float | None:
     """Return a run's Sharpe ratio per session; old records took their calendar's year."""
     from varve.market.calendars import get_calendar
 
-    year = bars_per_year or get_calendar(run.instrument.calendar).sessions_per_year
+    year = bars_per_year or 0.0
+    if year <= 0:
+        year = get_calendar(run.instrument.calendar).sessions_per_year
     return None if annual is None else float(annual / year**0.5)
 
 

@@ -54,10 +54,11 @@ def read_entrant(folder: RunFolder) -> Entrant:
 
     Raises:
         BadFileError: if it holds no trading step, or its inputs are missing or others.
-        IntegrityError: if the trial registry beside it is damaged or missing.
+        IntegrityError: if its journal was changed since it was finished, or the trial registry beside it is
+            damaged or missing.
     """
     trading = recorded_trading(folder)
-    recorded, prepared, steps = trading
+    recorded, prepared, steps, unverified = trading
     registry = registry_beside(folder)
     run = trial_of_run(recorded)
     count = None
@@ -66,6 +67,8 @@ def read_entrant(folder: RunFolder) -> Entrant:
     notes = []
     if recorded.status != "finished":
         notes.append(f"{recorded.status} after {len(steps)} sessions")
+    if unverified is not None:
+        notes.append(unverified)
     if recorded.fill_rule == "same_close":
         notes.append("fill=same_close: an ablation, not a result")
     if recorded.memory is not None and recorded.memory.from_the_future:

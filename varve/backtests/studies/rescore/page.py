@@ -7,7 +7,7 @@ import json
 from typing import NamedTuple
 
 from varve.backtests.record.cards import RESCORE_CHART, RESCORE_FILE
-from varve.backtests.record.folder import RunFolder, write_atomically
+from varve.backtests.record.folder import RunFolder
 from varve.backtests.studies.rescore.chart import RULE_COLOURS, draw_rescored
 from varve.backtests.studies.rescore.rescore import IN_WORDS, Rescored
 from varve.backtests.studies.rescore.sentences import (
@@ -19,6 +19,7 @@ from varve.backtests.studies.rescore.sentences import (
     size,
     table,
 )
+from varve.files import replace_file
 
 PAGE_FILE = "rescore.html"
 
@@ -31,9 +32,9 @@ def write_rescored(folder: RunFolder, rescored: Rescored) -> None:
     """
     chart = draw_rescored(rescored)
     text = json.dumps(rescore_card(rescored).as_json(), indent=1, allow_nan=False) + "\n"
-    write_atomically(folder.path / RESCORE_FILE, text)
-    (folder.path / RESCORE_CHART).write_bytes(chart)
-    write_atomically(folder.path / PAGE_FILE, render_rescored(rescored, chart))
+    replace_file(folder.path / RESCORE_FILE, text)
+    replace_file(folder.path / RESCORE_CHART, chart)
+    replace_file(folder.path / PAGE_FILE, render_rescored(rescored, chart))
 
 
 def render_rescored(rescored: Rescored, chart: bytes) -> str:
