@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import signal
 import sys
@@ -63,8 +64,10 @@ def lasting_output() -> Iterator[LastingStream]:
     _open_what_is_closed()
     before = sys.stdout, sys.stderr
     for stream in before:
-        with contextlib.suppress(AttributeError, ValueError, OSError):
-            stream.reconfigure(errors="backslashreplace")
+        # A stream that another program put in its place may not know how.
+        if isinstance(stream, io.TextIOWrapper):
+            with contextlib.suppress(ValueError, OSError):
+                stream.reconfigure(errors="backslashreplace")
     out, err = LastingStream(sys.stdout), LastingStream(sys.stderr)
     sys.stdout, sys.stderr = out, err  # type: ignore[assignment]
     try:
