@@ -69,7 +69,7 @@ def lasting_output() -> Iterator[LastingStream]:
             with contextlib.suppress(ValueError, OSError):
                 stream.reconfigure(errors="backslashreplace")
     out, err = LastingStream(sys.stdout), LastingStream(sys.stderr)
-    sys.stdout, sys.stderr = out, err  # type: ignore[assignment]
+    sys.stdout, sys.stderr = out, err
     try:
         with _signals({signal.SIGHUP: signal.SIG_IGN, signal.SIGTERM: _terminated}):
             yield out
