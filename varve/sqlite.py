@@ -36,7 +36,7 @@ class Kind:
     mend_open: str
     mend_damaged: str
     mend_newer: str
-    functions: Mapping[str, Callable[..., str]] = field(default_factory=dict)
+    functions: Mapping[str, Callable[..., str | bytes]] = field(default_factory=dict)
 
 
 class SqliteFile:

@@ -349,7 +349,7 @@ def test_a_folder_with_another_tickers_data_is_refused(store: Store, data: Instr
 def test_unwritable_home_is_one_clear_error(tmp_path: Path, data: InstrumentData) -> None:
     (tmp_path / "file").write_text("not a folder")
     store = Store(tmp_path / "file" / "data")
-    with pytest.raises(StorageError, match="cannot be written: Not a directory") as caught:
+    with pytest.raises(StorageError, match="cannot be made: Not a directory") as caught:
         store.write(data)
     assert "set VARVE_HOME" in str(caught.value)
     with pytest.raises(StorageError, match="cannot be read"):

@@ -56,6 +56,8 @@ def run(
         start = _stopped_run(resume, values_for, use_cache=cache)
     if output is Output.TEXT:
         with terminal.RunProgress() as progress:
+            if resume is not None:
+                start = partial(start, on_recorded=progress.on_recorded)
             folder = start(on_start=progress.on_start, on_step=progress.on_step)
     else:
         folder = start()

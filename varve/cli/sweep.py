@@ -40,6 +40,7 @@ def sweep(
     else:
         states = run_sweep(plan, again=again, use_cache=cache)
     _print_states(states, output)
+    _print_notes(states)
     _print_failures(file, states)
     failed = [state.error for state in states if state.error is not None]
     if failed:
@@ -134,6 +135,7 @@ def _json(states: Sequence[RunState]) -> dict[str, Any]:
             "run_id": None if state.folder is None else state.folder.run_id,
             "state": state.state,
             "error": None if state.error is None else message_of(state.error),
+            "note": state.note or None,
             "config": state.config.model_dump(mode="json"),
         }
         for state in states
@@ -144,6 +146,16 @@ def _json(states: Sequence[RunState]) -> dict[str, Any]:
     except UsageError as error:
         found = {"error": error.message}
     return {"runs": runs, "comparison": found}
+
+
+def _print_notes(states: Sequence[RunState]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(stderr=True, highlight=False)
+    for state in states:
+        if state.note:
+            console.print(f"[yellow]note:[/yellow] {escape(state.note)}", soft_wrap=True)
 
 
 def _print_failures(file: Path, states: Sequence[RunState]) -> None:

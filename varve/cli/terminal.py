@@ -73,6 +73,15 @@ class RunProgress:
         self._folder = folder
         self._progress.update(self._task, total=prepared.total_steps)
 
+    def on_recorded(self, recorded: int, total: int) -> None:
+        """Say what a run that goes on has kept, and what is made (again)."""
+        self._console.print(
+            f"the journal holds {recorded:,} of {total:,} steps; the other {total - recorded:,} are made now"
+            if recorded
+            else f"the journal holds no step: all {total:,} are made now, from the start",
+            style="dim" if recorded else "bold yellow",
+        )
+
     def on_step(self, record: StepRecord, done: int, total: int) -> None:
         """Move the bar by one step."""
         self._failures += record.decision.failure is not None

@@ -1,4 +1,4 @@
-"""``backtest trials``: every run ever started, and its registry made anew."""
+"""``backtest trials``: every run ever started, and its registry mended."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from varve.errors import BadFileError
 
 if TYPE_CHECKING:
     from varve.backtests.record.trial_registry.lines import Trial
+    from varve.backtests.record.trial_registry.registry import Rebuilt
+
+COPY_AGAIN = "copy that folder again from where it is whole, or delete it"
 
 trials_app = typer.Typer(
     help="Every run ever started here, failed and deleted ones too.", no_args_is_help=True
@@ -39,11 +42,16 @@ def trials_list(
         print("nothing was tried yet" if ticker is None else f"nothing was tried on {ticker.upper()} yet")
     if not registry.complete():
         print("the registry was rebuilt: there may have been more")
+    for run_id in registry.damaged_runs():
+        print(f"damaged: {run_id}, whose run.json cannot be read; {COPY_AGAIN}")
 
 
 @trials_app.command("rebuild")
 def trials_rebuild() -> None:
-    """Make a damaged or missing registry anew from what is left, and say what cannot be known."""
+    """Make a damaged or missing registry again from what is left, and say what cannot be known.
+
+    A whole one gets the results of finished runs that it lacks.
+    """
     from varve.backtests.record.trial_registry.registry import TrialRegistry
 
     registry = TrialRegistry()
@@ -51,13 +59,20 @@ def trials_rebuild() -> None:
     if done is None:
         print(f"{registry.path} is whole, with {_plural(len(registry.trials()), 'trial')}; nothing to mend")
         return
-    print(f"{registry.path} is made anew: {_plural(done.kept, 'trial')} kept, {done.added} from run folders")
+    if done.results:
+        print(f"{_plural(done.results, 'result')} that the registry lacked entered from run folders")
+    if done.again:
+        _print_made_again(registry.path, done)
+    for run_id in done.damaged:
+        print(f"not known: run {run_id}, whose run.json cannot be read; {COPY_AGAIN}")
+
+
+def _print_made_again(path: Path, done: Rebuilt) -> None:
+    print(f"{path} is made again: {_plural(done.kept, 'trial')} kept, {done.added} from run folders")
     if done.aside is not None:
         print(f"the damaged file is kept as {done.aside.name}")
     if done.lost:
         print(f"not known: what stood in {_plural(done.lost, 'line')} that cannot be read")
-    for run_id in done.damaged:
-        print(f"not known: run {run_id}, whose run.json cannot be read")
     print("not known: runs that were deleted and whose entries are gone; counts say 'at least' from now on")
 
 

@@ -24,6 +24,7 @@ from typing import Any
 
 from varve.config import home
 from varve.errors import DataError, IntegrityError, NoDataError, SettingError, StorageError, near_names
+from varve.files import make_folder
 from varve.market.data import InstrumentData, Provenance, instrument_json
 from varve.market.frequency import density
 from varve.market.parquet import read_tables, write_tables
@@ -159,14 +160,14 @@ class Store:
         ticker = check_ticker(data.instrument.symbol)
         raw = _provenance_json(data)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             self._refuse_other_spelling(ticker)
             target = self._folder(ticker)
             fresh = Path(tempfile.mkdtemp(prefix=f".new-{ticker}-", dir=self.folder))
             try:
                 write_tables(fresh, data)
                 (fresh / _PROVENANCE).write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")
-                fresh.chmod(0o755)
+                fresh.chmod(0o700)
                 _sync(fresh)
                 self._swap_in(fresh, target)
             finally:

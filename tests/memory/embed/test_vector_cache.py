@@ -140,19 +140,7 @@ def other_tables(path):
     db.close()
 
 
-def shorter_vector(path):
-    with sqlite3.connect(path) as db:
-        db.execute("UPDATE vectors SET vector = x'0000'")
-    db.close()
-
-
-def other_numbers(path):
-    with sqlite3.connect(path) as db:
-        db.execute("UPDATE vectors SET vector = zeroblob(length(vector))")
-    db.close()
-
-
-@pytest.mark.parametrize("harm", [damage_all, damage_pages, other_tables, shorter_vector, other_numbers])
+@pytest.mark.parametrize("harm", [damage_all, damage_pages, other_tables])
 def test_a_damaged_cache_is_said_to_be_and_how_to_mend_it(varve_home, harm):
     first = CachedEmbedder(TableEmbedder())
     first.embed([str(i) for i in range(300)])
@@ -165,13 +153,61 @@ def test_a_damaged_cache_is_said_to_be_and_how_to_mend_it(varve_home, harm):
     assert CachedEmbedder(TableEmbedder()).embed(["1"]).shape == (1, DIMENSION)
 
 
+def flipped(blob):
+    return blob[:2] + bytes([blob[2] ^ 1]) + blob[3:]
+
+
+HARMS = {
+    "shorter": lambda blob: blob[:8],
+    "zeros": lambda blob: bytes(len(blob)),
+    "a bit": flipped,
+    "swapped": lambda blob: blob[4:8] + blob[:4] + blob[8:],
+}
+
+
+@pytest.mark.parametrize("harm", HARMS.values(), ids=list(HARMS))
+def test_a_damaged_vector_is_made_again_and_replaced(varve_home, harm):
+    texts = [str(i) for i in range(30)]
+    first = CachedEmbedder(TableEmbedder())
+    right = first.embed(texts)
+    first._opened[2].close()
+    with sqlite3.connect(vector_cache_path()) as db:
+        rows = db.execute("SELECT text_sha256, vector FROM vectors ORDER BY 1 LIMIT 7").fetchall()
+        db.executemany(
+            "UPDATE vectors SET vector = ? WHERE text_sha256 = ?", [(harm(v), key) for key, v in rows]
+        )
+    db.close()
+
+    again = TableEmbedder()
+    np.testing.assert_array_equal(CachedEmbedder(again).embed(texts), right)
+    assert sum(map(len, again.calls)) == 7
+
+    third = TableEmbedder()
+    np.testing.assert_array_equal(CachedEmbedder(third).embed(texts), right)
+    assert not third.calls
+
+
+def test_vectors_from_before_there_were_hashes_get_theirs(varve_home):
+    texts = ["rates rise", "rates fall"]
+    first = CachedEmbedder(TableEmbedder())
+    right = first.embed(texts)
+    first._opened[2].close()
+    with sqlite3.connect(vector_cache_path()) as db:
+        db.execute("ALTER TABLE vectors DROP COLUMN sha256")
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    again = TableEmbedder()
+    np.testing.assert_array_equal(CachedEmbedder(again).embed(texts), right)
+    assert not again.calls
+
+
 def test_a_newer_cache_is_left_alone(tmp_path):
     VectorCache(tmp_path / "vectors.db").close()
     with sqlite3.connect(tmp_path / "vectors.db") as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
     before = (tmp_path / "vectors.db").read_bytes()
-    with pytest.raises(IntegrityError, match="has schema 99; this Varve reads up to 1") as caught:
+    with pytest.raises(IntegrityError, match="has schema 99; this Varve reads up to 2") as caught:
         VectorCache(tmp_path / "vectors.db")
     assert "newer Varve" in caught.value.mend
     assert (tmp_path / "vectors.db").read_bytes() == before
@@ -185,7 +221,11 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
 
 
 def test_a_write_that_fails_midway_leaves_nothing_behind_and_no_lock(cache):
-    good, bad = text_hash("a"), "no hash"
+    good, bad = text_hash("a"), text_hash("b")
+    cache._file.db.execute(
+        f"CREATE TEMP TRIGGER stop BEFORE INSERT ON vectors WHEN NEW.text_sha256 = x'{bad.hex()}' "
+        "BEGIN SELECT RAISE(ABORT, 'stopped'); END"
+    )
     with pytest.raises(IntegrityError):
         cache.put("one", {good: unit(1, 0), bad: unit(0, 1)})
     assert cache.get("one", [good], 2) == {}

@@ -20,7 +20,7 @@ import numpy as np
 
 from varve.config import canonical_json
 from varve.errors import IntegrityError, StorageError, UsageError
-from varve.files import refuse_links
+from varve.files import make_folder, refuse_links
 from varve.memory.state.columns import Vector
 from varve.memory.state.config import TIERS
 
@@ -39,6 +39,7 @@ _CHUNK = 1000
 _PAGE = 10_000
 _LOCK = "varve.lock"
 _REBUILD = "remove the folder, then make it anew from the run's journal: backtest memory rebuild RUN"
+_WRITABLE = "see that the folder can be written and the disk has room"
 _PATIENCE_S, _NAP_S = 5.0, 0.1
 """How long a writer waits for readers, who are quick, and how often it looks."""
 
@@ -93,7 +94,7 @@ class _Opened:
         if self._lock is not None and (self._writes or not writes):
             return
         if self._lock is None:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder, mend=_WRITABLE)
             # chromadb would write through a link that a copied folder brought along.
             refuse_links(self.folder.rglob("*"), mend=_REBUILD)
             self._lock = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
@@ -121,7 +122,7 @@ class _Opened:
             import chromadb
             from chromadb.config import Settings
 
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder, mend=_WRITABLE)
             given = {"path": str(self.folder), "settings": Settings(anonymized_telemetry=False)}
             try:
                 self.client = chromadb.PersistentClient(**given)
@@ -281,7 +282,7 @@ class ChromaStore:
                 shared.close()
                 raise StorageError(
                     f"the memory store in {self.folder} cannot be {done}: {error}",
-                    mend=f"see that the folder can be written and the disk has room, then {self.mend}",
+                    mend=f"{_WRITABLE}, then {self.mend}",
                 ) from error
 
 

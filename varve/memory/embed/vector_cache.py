@@ -26,15 +26,34 @@ CREATE TABLE vectors (
     PRIMARY KEY (embedder, text_sha256)
 ) STRICT;
 """
+_HASHED = """
+ALTER TABLE vectors ADD COLUMN sha256 BLOB NOT NULL DEFAULT x'';
+UPDATE vectors SET sha256 = vector_hash(embedder, text_sha256, vector);
+"""
+"""From schema 2 on: a hash of each vector. It finds damage, not forgery; old vectors are believed once."""
+
+
+def _vector_hash(embedder: str, text_sha256: bytes, vector: bytes) -> bytes:
+    """SHA-256 over what stands in a row."""
+    return hashlib.sha256(b"\0".join((embedder.encode("utf-8", "replace"), text_sha256, vector))).digest()
+
+
 _MEND_DAMAGED = "move the file away; its vectors are made again when they are needed"
 _KIND = Kind(
     name="the vector cache",
-    migrations=(_SCHEMA,),
+    migrations=(_SCHEMA, _HASHED),
+    functions={"vector_hash": _vector_hash},
     mend_open="check VARVE_HOME and the free disk space",
     mend_damaged=_MEND_DAMAGED,
     mend_newer=f"use the newer Varve that wrote it, or {_MEND_DAMAGED}",
 )
 _AT_ONCE = 500
+_INSERT = """
+INSERT INTO vectors VALUES (?, ?, ?, ?)
+ON CONFLICT (embedder, text_sha256) DO UPDATE SET vector = excluded.vector, sha256 = excluded.sha256
+WHERE vectors.sha256 != vector_hash(vectors.embedder, vectors.text_sha256, vectors.vector)
+   OR length(vectors.vector) != length(excluded.vector)
+"""
 
 
 def vector_cache_path() -> Path:
@@ -55,28 +74,27 @@ class VectorCache:
         self._file = SqliteFile(self.path, _KIND, make_folder=True)
 
     def get(self, fingerprint: str, keys: Sequence[bytes], dimension: int) -> dict[bytes, Vectors]:
-        """The kept vectors of an embedder, by :func:`text_hash`; those that are not there are left out."""
+        """The kept vectors of an embedder, by :func:`text_hash`; those not there or damaged are left out."""
         found: dict[bytes, Vectors] = {}
         for first in range(0, len(keys), _AT_ONCE):
             part = keys[first : first + _AT_ONCE]
-            query = f"""SELECT text_sha256, vector FROM vectors
+            query = f"""SELECT text_sha256, vector, sha256 FROM vectors
                         WHERE embedder = ? AND text_sha256 IN ({", ".join("?" * len(part))})"""
             with self._file.failing("read"):
                 rows = self._file.db.execute(query, [fingerprint, *part]).fetchall()
-            for key, blob in rows:
-                vector = np.frombuffer(blob, "<f4") if len(blob) == 4 * dimension else None
-                if vector is None or not abs(float(vector @ vector) - 1.0) < 1e-3:
-                    raise self._file.damaged(
-                        f"a vector of {fingerprint} is not {dimension} numbers of length 1"
-                    )
-                found[key] = vector
+            for key, blob, sha256 in rows:
+                whole = sha256 == _vector_hash(fingerprint, key, blob) and len(blob) == 4 * dimension
+                vector = np.frombuffer(blob, "<f4") if whole else None
+                if vector is not None and abs(float(vector @ vector) - 1.0) < 1e-3:
+                    found[key] = vector
         return found
 
     def put(self, fingerprint: str, vectors: dict[bytes, Vectors]) -> None:
-        """Keep vectors by :func:`text_hash`, in one transaction; the first of a text stays."""
-        rows = [(fingerprint, key, vector.astype("<f4").tobytes()) for key, vector in vectors.items()]
+        """Keep vectors by :func:`text_hash`, in one transaction; the first of a text stays, if whole."""
+        blobs = {key: vector.astype("<f4").tobytes() for key, vector in vectors.items()}
+        rows = [(fingerprint, key, b, _vector_hash(fingerprint, key, b)) for key, b in blobs.items()]
         with self._file.writing():
-            self._file.db.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?, ?)", rows)
+            self._file.db.executemany(_INSERT, rows)
 
     def close(self) -> None:
         """Close the file."""

@@ -41,9 +41,10 @@ class Rebuilt(NamedTuple):
 
     ``kept`` trials could still be read; ``added`` came from their run folders, and so did ``results`` of
     trials that were kept. Not known: ``lost`` lines, and the runs ``damaged``, whose ``run.json`` cannot be
-    read. ``aside`` is where the damaged file was put; None where none was damaged.
+    read. ``again`` says whether the file was made again; ``aside`` is where the damaged one was put.
     """
 
+    again: bool
     kept: int
     added: int
     results: int
@@ -129,7 +130,7 @@ class TrialRegistry:
                 return None
             self._file.append(results)
             kept = sum(line["kind"] == "trial" for line in there)
-            return Rebuilt(kept, 0, len(results), 0, damaged, None)
+            return Rebuilt(False, kept, 0, len(results), 0, damaged, None)
 
     def _append(self, lines: Sequence[Line]) -> str:
         """Write lines; returns the registry's id."""
@@ -225,7 +226,7 @@ class TrialRegistry:
         aside = self._put_aside()
         replace_file(self.path, "".join(chained([header, *kept, *added, *results, note])))
         trials = sum(line["kind"] == "trial" for line in kept)
-        return Rebuilt(trials, len(added), len(results), salvaged.lost, damaged, aside)
+        return Rebuilt(True, trials, len(added), len(results), salvaged.lost, damaged, aside)
 
     def _sharpe_of(self, run: RunRecord) -> float | None:
         """From the run's ``metrics.json``; None where that is gone or damaged."""
