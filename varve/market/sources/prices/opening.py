@@ -50,9 +50,7 @@ def _unpacked(path: Path, raw: bytes) -> bytes:
             packed = zlib.decompressobj(wbits=31)
             found += packed.decompress(rest, MAX_BYTES + 1 - len(found))
             while packed.unconsumed_tail and len(found) <= MAX_BYTES:
-                found += packed.decompress(
-                    packed.unconsumed_tail, min(_CHUNK, MAX_BYTES + 1 - len(found))
-                )
+                found += packed.decompress(packed.unconsumed_tail, min(_CHUNK, MAX_BYTES + 1 - len(found)))
             if len(found) <= MAX_BYTES and not packed.eof:
                 raise zlib.error("it is cut short")
             # A gzip file may hold several members; zeros may follow the last.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from varve.errors import BadFileError, SettingError, UnknownNameError
 from varve.market.data import InstrumentData
-from varve.market.sources.csv import read_csv
+from varve.market.sources.prices import read_prices
 from varve.market.store import Store
 
 HEADER = "date,open,high,low,close,volume\n"
@@ -30,7 +30,7 @@ def read(tmp_path: Path) -> Reader:
     def from_text(text: str | bytes, **options: object) -> InstrumentData:
         path = tmp_path / "prices.csv"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return read_csv(path, "TSLA", clock=lambda: datetime(2024, 1, 2, 3, tzinfo=UTC), **options)  # type: ignore[arg-type]
+        return read_prices(path, "TSLA", clock=lambda: datetime(2024, 1, 2, 3, tzinfo=UTC), **options)  # type: ignore[arg-type]
 
     return from_text
 
@@ -47,7 +47,7 @@ def test_real_prices_import_exactly_and_survive_the_store(
     shared_data: Path, tmp_path: Path, ticker: str
 ) -> None:
     path = shared_data / "prices" / f"{ticker}.csv"
-    data = read_csv(path, ticker)
+    data = read_prices(path, ticker)
     expected = np.loadtxt(path, delimiter=",", skiprows=1, usecols=(1, 2, 3, 4, 5))
     columns = [getattr(data.bars, name) for name in ("open", "high", "low", "close", "volume")]
     assert np.array_equal(np.column_stack(columns), expected)
@@ -230,10 +230,10 @@ def test_rounding_is_not_taken_for_a_contradiction(read: Reader) -> None:
 def test_missing_file_and_folder(tmp_path: Path, read: Reader) -> None:
     read(rows())
     with pytest.raises(BadFileError, match="there is no file") as caught:
-        read_csv(tmp_path / "price.csv", "TSLA")
+        read_prices(tmp_path / "price.csv", "TSLA")
     assert "prices.csv" in str(caught.value)
     with pytest.raises(BadFileError, match="cannot be read"):
-        read_csv(tmp_path, "TSLA")
+        read_prices(tmp_path, "TSLA")
 
 
 def test_unknown_settings_suggest_near_names(read: Reader) -> None:
@@ -248,7 +248,7 @@ def test_unknown_settings_suggest_near_names(read: Reader) -> None:
     with pytest.raises(SettingError, match="lot_size"):
         read(rows(), lot_size=0.0)
     with pytest.raises(SettingError, match="cannot be used"):
-        read_csv(Path("x.csv"), "../x")
+        read_prices(Path("x.csv"), "../x")
 
 
 @given(raw=st.binary(max_size=300))
@@ -256,7 +256,7 @@ def test_any_bytes_are_read_or_refused_clearly(tmp_path_factory: pytest.TempPath
     path = tmp_path_factory.getbasetemp() / "any.csv"
     path.write_bytes(raw)
     with pytest.raises(BadFileError):
-        read_csv(path, "TSLA")
+        read_prices(path, "TSLA")
 
 
 @given(text=st.text(alphabet="date,close\n2023-01\"'; \t;.5NaNe+_", max_size=120))
@@ -266,4 +266,4 @@ def test_any_text_after_a_header_is_read_or_refused_clearly(
     path = tmp_path_factory.getbasetemp() / "text.csv"
     path.write_text("date,close\n" + text)
     with contextlib.suppress(BadFileError):
-        assert len(read_csv(path, "TSLA").bars) > 0
+        assert len(read_prices(path, "TSLA").bars) > 0
