@@ -18,6 +18,7 @@ from varve import registry
 from varve.errors import BadFileError, UnknownNameError, UsageError
 from varve.market.data import InstrumentData
 from varve.market.frequency import check_frequency, with_frequency
+from varve.market.sanity import check_prices, moves_sentence, split_like_moves
 
 Kind = Literal["file", "pull", "world"]
 
@@ -177,15 +178,27 @@ def read_checked(source: Source, request: Request) -> InstrumentData:
     """What the source reads, with the frequency of its bars found or as declared: the door to the store.
 
     Raises:
-        DataError: if nothing came, not what was expected, or bars of a frequency that nobody declared.
+        DataError: if nothing came, not what was expected, prices that no market has, or bars of a
+            frequency that nobody declared.
         UsageError: if the source does not obey an option of the request.
         UnknownNameError: for a frequency that there is not.
     """
     check_options(source, request)
     check_frequency(request.frequency)
     data = source.read(request)
-    # Guidance stands beside prices that came through here before.
-    return data if source.holds == "guidance" else with_frequency(data, request.frequency)
+    if source.holds == "guidance":
+        return data  # it stands beside prices that came through here before
+    check_prices(data)
+    data = with_frequency(data, request.frequency)
+    return with_note(data, moves_sentence(split_like_moves(data)))
+
+
+def with_note(data: InstrumentData, said: str) -> InstrumentData:
+    """The data with a sentence behind the note of its provenance; the same data for an empty one."""
+    if not said or said in data.provenance.note:
+        return data
+    note = "; ".join(part for part in (data.provenance.note, said) if part)
+    return replace(data, provenance=replace(data.provenance, note=note))
 
 
 def check_options(source: Source, request: Request) -> None:

@@ -7,10 +7,11 @@ ratio of the two is constant between events, and each step of it is one.
 
 from __future__ import annotations
 
-import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import pairwise
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def rebuilt(sessions: list[date], close: Floats, adjusted: Floats, digits: tuple
     noise = 0.5 * 10.0 ** -digits[0] / close + 0.5 * 10.0 ** -digits[1] / adjusted + FLOAT_NOISE / 2
     at = _where(ratio, noise)
     edges = [0, *at, len(close)]
-    parts = [slice(a, b) for a, b in itertools.pairwise(edges)]
+    parts = [slice(a, b) for a, b in pairwise(edges)]
     level = [float(np.median(ratio[part])) for part in parts]
     uneven = [
         part for part, mean in zip(parts, level, strict=True)
@@ -101,6 +102,28 @@ def _explain(found: Events, day: date, pair: Floats, step: float, sure: float) -
         return f"it steps by a factor of {step:.3g}, and the close does not"
     found.payments[day] = _rounded(cash, before * sure)
     return ""
+
+
+def doubtful(payments: Mapping[date, float]) -> str:
+    """Say which rebuilt payments look wrong in the source; empty where none does.
+
+    One that is there twice within days, and a lasting change by about a usual split's ratio, which is what a
+    source leaves that did not bring its dividends onto the basis of its prices.
+    """
+    days, said = sorted(payments), []
+    for one, two in pairwise(days):
+        if (two - one).days <= 12:
+            said.append(f"two within days of each other, {one} and {two}")
+    values = [payments[day] for day in days]
+    for n in range(4, len(days) - 3):
+        before, after = values[n - 4 : n], values[n : n + 4]
+        near = max(before) < 1.25 * min(before) and max(after) < 1.25 * min(after)
+        for ratio in RATIOS[:8]:
+            if near and any(
+                abs(math.log(values[n - 1] / values[n] * way)) < 0.02 for way in (ratio, 1 / ratio)
+            ):
+                said.append(f"from {days[n]} on about {values[n] / values[n - 1]:.3g} times those before")
+    return f"of these, look at {', and at '.join(said[:4])}" if said else ""
 
 
 def _rounded(value: float, within: float) -> float:

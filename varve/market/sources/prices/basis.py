@@ -11,7 +11,7 @@ import numpy as np
 
 from varve.errors import BadFileError
 from varve.market.data import Adjustment, Floats
-from varve.market.sources.prices.adjusted import rebuilt, steps_of
+from varve.market.sources.prices.adjusted import doubtful, rebuilt, steps_of
 from varve.market.sources.prices.events import Events
 from varve.market.sources.prices.table import Table
 from varve.market.sources.source import Request
@@ -98,6 +98,7 @@ def _from_adjusted(request: Request, table: Table, adjusted: Floats, notes: list
     ]
     if counts:
         notes.append(f"{' and '.join(counts)} rebuilt from the adjusted close")
+        notes.append(doubtful(found.events.payments))
     return found.events
 
 
@@ -125,7 +126,7 @@ def _cross_checked(table: Table, adjusted: Floats, events: Events) -> list[str]:
         return []
     return [
         f"the adjusted close does not follow from the close and the events on {len(wrong)} days, "
-        f"the first {table.sessions[wrong[0]]}; it is not used"
+        f"the first {table.sessions[wrong[0]]}, and is not used"
     ]
 
 

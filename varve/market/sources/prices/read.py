@@ -177,7 +177,7 @@ def _left_out(columns: Columns, found: Settled, request: Request) -> list[str]:
     if not other:
         return []
     return [
-        f"close from {columns.name('close')!r}; {', '.join(other)} left out, being on another basis of "
+        f"close from {columns.name('close')!r}, so {', '.join(other)} left out, being on another basis of "
         "adjustment"
     ]
 

@@ -43,7 +43,7 @@ def sessions_of(request: Request, venue: TradingCalendar, cells: Sequence[Cell])
         found.notes.append(f"dates read as {style.words} ({style.code})")
     found.reverse = len(cells) > 1 and _falling(found.sessions)
     if found.reverse:
-        found.notes.append("newest first in the file; sorted")
+        found.notes.append("newest first in the file, sorted here")
     _on_sessions(request, venue, cells, found)
     _check_order(request, cells, found)
     return found
