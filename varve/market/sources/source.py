@@ -83,7 +83,7 @@ class Request:
             if name == "header":
                 words += [flag, ",".join(value)] if value else []
             elif value is not None and name != "columns":
-                words += [flag, f"{value:g}" if isinstance(value, float) else str(value)]
+                words += [flag, repr(value) if isinstance(value, float) else str(value)]
         said = " ".join(shlex.quote(word) for word in words)
         mapped = [f"--column {name}={shlex.quote(text)}" for name, text in asked.columns.items()]
         return " ".join([said, *mapped])
@@ -210,7 +210,7 @@ def check_options(source: Source, request: Request) -> None:
     idle = [
         flag
         for name, flag in FLAGS.items()
-        if name != "frequency" and getattr(request, name) and name not in source.options
+        if name != "frequency" and getattr(request, name) not in (None, (), {}) and name not in source.options
     ]
     if request.frequency is not None and source.holds == "guidance":
         idle.append("--frequency")

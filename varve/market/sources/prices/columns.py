@@ -230,29 +230,19 @@ def _is_counter(sheet: Sheet, n: int) -> bool:
 
 
 def _missing(request: Request, sheet: Sheet, name: str, wanted: str) -> BadFileError:
-    """The refusal of a file without a column, with the mapping that may be meant."""
-    free = [
-        (n, text)
-        for n, text in enumerate(sheet.names)
-        if text and field_of(text, request.ticker) in (None, name, "adj_close" if name == "close" else name)
-    ]
-    fits = looks_like_date if name in ("date", "time") else looks_numeric
-    free = [
-        (n, text)
-        for n, text in free
-        if fits(_first_known(sheet, n)) and not _NOT_THIS_DAY.search(text.lower())
-    ]
-    words = (
-        ("date", "time", "day")
-        if name == "date"
-        else (wanted.lower(), *(_PRICE_WORDS if name == "close" else ()))
-    )
-    inside = [text for word in words for _, text in free if word in text.lower()]
-    close = list(dict.fromkeys(inside)) or near_names(wanted, [text for _, text in free])
-    if not close and name in ("date", "close") and len(free) == 1:
-        close = [free[0][1]]
-    if close:
-        mend = f"map it: {request.command(columns={**request.columns, name: close[0]})}"
+    """The refusal of a file without a column, with the mapping that may be meant.
+
+    Where the other column that is needed is not found either, it is in the mapping too.
+    """
+    mapping = {**request.columns}
+    for one, text in ((name, wanted), ("date", "date"), ("close", "close")):
+        found = one != name and any(field_of(header, request.ticker) == one for header in sheet.names)
+        if (one == name or one not in mapping) and not found:
+            likely = _likely(request, sheet, one, text)
+            if likely and (one == name or name in mapping):
+                mapping[one] = likely
+    if name in mapping and mapping[name] != request.columns.get(name):
+        mend = f"map it: {request.command(columns=mapping)}"
     else:
         mend = f"say which column it is: --column {name}=HEADER, or give a file that has one"
     return BadFileError(
@@ -260,6 +250,22 @@ def _missing(request: Request, sheet: Sheet, name: str, wanted: str) -> BadFileE
         f"{', '.join(sheet.names)[:200]!r}",
         mend=mend,
     )
+
+
+def _likely(request: Request, sheet: Sheet, name: str, wanted: str) -> str:
+    """The header of the column that may be meant by a field, never another field's; empty for none."""
+    own = (None, name, "adj_close") if name == "close" else (None, name)
+    fits = looks_like_date if name in ("date", "time") else looks_numeric
+    free = [
+        text
+        for n, text in enumerate(sheet.names)
+        if text and field_of(text, request.ticker) in own and fits(_first_known(sheet, n))
+    ]
+    free = [text for text in free if not _NOT_THIS_DAY.search(text.lower())]
+    words = {"date": ("date", "time", "day", "dat"), "close": _PRICE_WORDS}.get(name, ())
+    inside = [text for word in (wanted.lower(), *words) for text in free if word in text.lower()]
+    close = inside or near_names(wanted, free)
+    return close[0] if close else (free[0] if name in ("date", "close") and len(free) == 1 else "")
 
 
 def _first_known(sheet: Sheet, n: int) -> str:

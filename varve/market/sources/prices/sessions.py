@@ -18,10 +18,14 @@ Cell = tuple[int, str]
 
 @dataclass
 class Dates:
-    """The session of each row, in the file's order, and what to say of how they were read."""
+    """The session of each row, in the file's order, and what to say of how they were read.
+
+    ``skipped`` counts the oldest rows, which lie before the days that the calendar knows.
+    """
 
     sessions: list[date]
     reverse: bool = False
+    skipped: int = 0
     notes: list[str] = field(default_factory=list)
 
 
@@ -44,6 +48,10 @@ def sessions_of(request: Request, venue: TradingCalendar, cells: Sequence[Cell])
     found.reverse = len(cells) > 1 and _falling(found.sessions)
     if found.reverse:
         found.notes.append("newest first in the file, sorted here")
+    ages = found.sessions[::-1] if found.reverse else found.sessions
+    found.skipped = next((n for n, day in enumerate(ages) if day >= venue.first_day), 0)
+    if found.skipped:
+        found.notes.append(f"rows before {venue.first_day}, left out: {found.skipped}")
     _on_sessions(request, venue, cells, found)
     _check_order(request, cells, found)
     return found
@@ -89,7 +97,7 @@ def _days(style: Style, texts: list[str]) -> list[date]:
 def _all_sessions(venue: TradingCalendar, style: Style, texts: list[str], *, moves: bool) -> bool:
     days = _days(style, texts)
     ordered = all(a < b for a, b in itertools.pairwise(days)) or _falling(days)
-    return ordered and (moves or all(venue.is_session(day) for day in days))
+    return ordered and (moves or all(day < venue.first_day or venue.is_session(day) for day in days))
 
 
 def _falling(days: Sequence[date]) -> bool:
@@ -142,7 +150,8 @@ def _on_sessions(request: Request, venue: TradingCalendar, cells: Sequence[Cell]
     """Check that every date is a session; of weekly and monthly bars, move it on to the next one."""
     moved = 0
     for n, day in enumerate(found.sessions):
-        if venue.is_session(day):
+        age = len(cells) - 1 - n if found.reverse else n
+        if venue.is_session(day) or age < found.skipped:
             continue
         moves = request.frequency in ("weekly", "monthly") and day < venue.last_day
         later = venue.sessions(day, min(day + timedelta(days=10), venue.last_day)) if moves else []

@@ -62,7 +62,7 @@ def table_of(request: Request, venue: TradingCalendar, columns: Columns) -> Tabl
                 _value(request, row, columns.name(name), name, text, mark)
                 for row, text in zip(rows, columns.cells(name), strict=True)
             ]
-    order = slice(None, None, -1) if dates.reverse else slice(None)
+    order = slice(len(rows) - 1 - dates.skipped, None, -1) if dates.reverse else slice(dates.skipped, None)
     table = Table(
         dates.sessions[order],
         {name: np.array(column, dtype=np.float64)[order] for name, column in read.items()},
