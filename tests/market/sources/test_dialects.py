@@ -39,14 +39,15 @@ def rows(form: str, days=DAYS) -> str:
     """One line a day: ``{d}`` the date, ``{o} {h} {l} {c} {v}`` the bar."""
     lines = []
     for day, (o, h, low, c, v) in zip(days, BARS, strict=True):
-        lines.append(day.strftime(form).format(o=f"{o:g}", h=f"{h:g}", l=f"{low:g}", c=f"{c:g}", v=f"{v:g}"))
+        cells = {name: f"{value:g}" for name, value in zip("ohlcv", (o, h, low, c, v), strict=True)}
+        lines.append(day.strftime(form).format(**cells))
     return "\n".join(lines) + "\n"
 
 
 def epoch(unit: int) -> str:
+    starts = [int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) for day in DAYS]
     return "".join(
-        f"{int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * unit},{o},{h},{low},{c},{v}\n"
-        for day, (o, h, low, c, v) in zip(DAYS, BARS, strict=True)
+        f"{start * unit},{','.join(map(str, bar))}\n" for start, bar in zip(starts, BARS, strict=True)
     )
 
 
@@ -242,7 +243,8 @@ def test_day_and_month_are_never_guessed(tmp_path: Path) -> None:
     ("cells", "mark"),
     [
         (["1234.5"], "."), (["1,234.5"], "."), (["1,234,567"], "."), (["1.234,5"], ","), (["12,5"], ","),
-        (["1.234.567"], ","), (["1,234"], None), (["1,234", "5.25"], "."), (["$1,234", "€3,5"], ","), ([], "."),
+        (["1.234.567"], ","), (["1,234"], None), (["1,234", "5.25"], "."), (["$1,234", "€3,5"], ","),
+        ([], "."),
     ],
 )  # fmt: skip
 def test_decimal_marks(cells: list[str], mark: str | None) -> None:

@@ -159,7 +159,7 @@ def _reads(text: str, mark: str) -> bool:
 
 
 def _digits(cells: Iterable[str], mark: str) -> int:
-    return max((len(cell.rpartition(mark)[2]) for cell in cells if mark in cell), default=0)
+    return max((len(cell.rpartition(mark)[2].rstrip("0")) for cell in cells if mark in cell), default=0)
 
 
 def _event_cells(columns: Columns, sessions: list[date], rows: list[int]) -> list[tuple[str, date, int, str]]:
