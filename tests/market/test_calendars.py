@@ -154,12 +154,20 @@ def test_a_calendar_that_knows_fewer_days_says_so() -> None:
 def test_other_names_and_near_names_of_calendars() -> None:
     assert get_calendar("NYSE") is get_calendar("XNYS")
     assert get_calendar("LSE").name == "XLON"
-    for given, meant in (("xlon", "XLON"), ("24/6", "24/5"), ("NASDQ", "NASDAQ")):
+    for wrong, meant in (("xlon", "XLON"), ("24/6", "24/5"), ("NASDQ", "NASDAQ")):
         with pytest.raises(UnknownNameError) as caught:
-            get_calendar(given)
+            get_calendar(wrong)
         assert meant in str(caught.value.mend)
 
 
 def test_a_venue_whose_rules_cannot_be_computed_is_refused() -> None:
+    import exchange_calendars
+
+    try:
+        exchange_calendars.get_calendar("XTAE", start="1990-01-02", end="2035-12-31")
+    except (ValueError, NotImplementedError):
+        pass
+    else:
+        pytest.skip("this exchange_calendars can make the calendar of Tel Aviv")
     with pytest.raises(SettingError, match="cannot make the calendar XTAE"):
         get_calendar("XTAE")
