@@ -74,6 +74,7 @@ REFUSED = {
     "two closes": ("Date,1a. close (USD),1b. close (CNY)\n2023-01-03,1,7\n2023-01-04,1,7\n", []),
     "mapped to another field": (f"Date,{OHLCV}\n{ROWS}", ["--column", "close=Low"]),
     "day or month": ("Date,Close\n01/03/2023,1\n02/03/2023,2\n03/03/2023,3\n", ["--calendar", "24/7"]),
+    "day or month of currencies": ("Date,Close\n02/01/2023,1\n03/01/2023,2\n05/01/2023,3\n", []),
     "comma": ("Date;Close\n2023-01-03;101,500\n2023-01-04;102,750\n", []),
     "sign": ("Date,Close\n2023-01-03,¥101\n2023-01-04,¥102\n", []),
     "several": ("Symbol,Date,Close\nAAPL,2023-01-03,1\nGOOG,2023-01-03,2\n", []),

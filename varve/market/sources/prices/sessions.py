@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 
 from varve.errors import BadFileError, SettingError
 from varve.market.calendars import TradingCalendar, get_calendar
@@ -68,20 +68,53 @@ def _style(request: Request, venue: TradingCalendar, texts: list[str]) -> Style:
     styles = styles_of(texts)
     if len(styles) == 1:
         return styles[0]
+    if not any(date.min not in _days(style, texts) for style in styles):
+        return styles[0]  # no style reads every row: the first that it does not read is refused by name
+    styles = [style for style in styles if date.min not in _days(style, texts)]
     moves = request.frequency in ("weekly", "monthly")
     fitting = [style for style in styles if _all_sessions(venue, style, texts, moves=moves)]
-    if len(fitting) == 1:
-        return fitting[0]
-    days = {tuple(_days(style, texts)) for style in fitting or styles}
-    if len(days) == 1:
+    fitting += [style for style in styles if _is_rival(style, fitting, texts)]
+    if len({tuple(_days(style, texts)) for style in fitting or styles}) == 1:
         return (fitting or styles)[0]
-    sample = next((text for text in texts if len({style.read(text) for style in styles}) > 1), texts[0])
-    ways = "; ".join(f"{one.words}: {request.command(date_format=one.code)}" for one in fitting or styles)
+    ways = _ways(request, venue, fitting or styles, texts, moves=moves)
+    if not ways:
+        return styles[0]  # not in order under any: the row is refused by name
+    sample = next(text for text in texts if len({style.read(text) for style in styles}) > 1)
     raise BadFileError(
         f"{request.file}: the date {sample!r} can be read in {len(fitting or styles)} ways, and nothing in "
         "the file says which",
-        mend=f"say how dates are written; {ways}",
+        mend=f"say how dates are written; {'; '.join(ways)}",
     )
+
+
+def _is_rival(style: Style, fitting: list[Style], texts: list[str]) -> bool:
+    """Whether a reading on weekdays in order packs into a third of the time that the fitting one takes.
+
+    Daily rows of another venue may be sessions, months apart, when day and month are exchanged.
+    """
+    if len(fitting) != 1 or style in fitting:
+        return False
+    days, other = _days(style, texts), _days(fitting[0], texts)
+    weekdays = all(day.weekday() < 5 for day in days)
+    return weekdays and _ordered(days) and 3 * abs(days[-1] - days[0]) < abs(other[-1] - other[0])
+
+
+def _ordered(days: Sequence[date]) -> bool:
+    return all(a < b for a, b in pairwise(days)) or _falling(days)
+
+
+def _ways(
+    request: Request, venue: TradingCalendar, styles: list[Style], texts: list[str], *, moves: bool
+) -> list[str]:
+    """The commands that read the file in one way each, on a calendar that has its dates."""
+    found = []
+    for style in styles:
+        for name in (venue.name, "24/5", "24/7"):
+            if _all_sessions(get_calendar(name), style, texts, moves=moves):
+                calendar = request.calendar if name == venue.name else name
+                found.append(f"{style.words}: {request.command(date_format=style.code, calendar=calendar)}")
+                break
+    return found
 
 
 def _days(style: Style, texts: list[str]) -> list[date]:
@@ -96,13 +129,12 @@ def _days(style: Style, texts: list[str]) -> list[date]:
 
 def _all_sessions(venue: TradingCalendar, style: Style, texts: list[str], *, moves: bool) -> bool:
     days = _days(style, texts)
-    ordered = all(a < b for a, b in itertools.pairwise(days)) or _falling(days)
-    return ordered and (moves or all(day < venue.first_day or venue.is_session(day) for day in days))
+    return _ordered(days) and (moves or all(day < venue.first_day or venue.is_session(day) for day in days))
 
 
 def _falling(days: Sequence[date]) -> bool:
     """Whether the dates run backwards, but for single rows that are wrong in any order."""
-    falls = sum(a > b for a, b in itertools.pairwise(days))
+    falls = sum(a > b for a, b in pairwise(days))
     return len(days) > 1 and falls > 0.9 * (len(days) - 1)
 
 
@@ -195,7 +227,7 @@ def _check_order(request: Request, cells: Sequence[Cell], found: Dates) -> None:
             )
         seen[day] = row
     ordered = rows[::-1] if found.reverse else rows
-    for (earlier_row, earlier), (row, day) in itertools.pairwise(ordered):
+    for (earlier_row, earlier), (row, day) in pairwise(ordered):
         if day <= earlier:
             if found.reverse:
                 earlier_row, earlier, row, day = row, day, earlier_row, earlier
