@@ -208,14 +208,16 @@ def _without_payments(
 
 
 def _on_cents(close: Floats) -> float:
-    """The share of closes that are whole cents, up to what a float of 32 bits keeps; 0 to 1."""
+    """The share of closes that are whole cents, or 32nds as before 2001, as far as 32 bits say; 0 to 1."""
     if not len(close):
         return 0.0
     tolerance = 2e-4 + 1e-7 * close
     known = tolerance < 0.15 * _CENT
     if not known.any():
         return 0.5
-    off = np.abs(close - np.round(close / _CENT) * _CENT)
+    off = np.minimum(
+        np.abs(close - np.round(close / _CENT) * _CENT), np.abs(close - np.round(close * 32) / 32)
+    )
     return float((off[known] <= tolerance[known]).mean())
 
 
