@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from varve.errors import BadFileError, SettingError, UnknownNameError, VarveError
 from varve.market.calendars import get_calendar
 from varve.market.data import InstrumentData
-from varve.market.sources.prices import read_prices
+from varve.market.sources.prices import PriceFiles, read_prices
 from varve.market.sources.prices.dates import looks_like_date, styles_of
 from varve.market.sources.prices.numbers import decimal_mark, parse
 from varve.market.sources.prices.opening import MAX_BYTES
@@ -360,3 +360,11 @@ def test_a_damaged_parquet_ends_in_bars_or_in_a_refusal(
     for at in data.draw(st.lists(st.integers(0, len(damaged) - 1), min_size=1, max_size=6)):
         damaged[at] = data.draw(st.integers(0, 255))
     ends_well(lambda: read(tmp_path_factory.getbasetemp(), bytes(damaged), name="fuzz.parquet"))
+
+
+def test_a_table_of_texts_is_left_to_other_sources(tmp_path: Path) -> None:
+    file = tmp_path / "p.csv"
+    for text, accepted in (("time,text,kind\n", False), ("Date,Close,Text\n", True), ("Date,Close\n", True)):
+        file.write_text(text)
+        assert PriceFiles().accepts(file) is accepted
+    assert PriceFiles().accepts(tmp_path / "absent.csv")

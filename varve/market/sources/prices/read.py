@@ -16,6 +16,7 @@ from varve.market.sources.guidance import is_guidance
 from varve.market.sources.prices.basis import Settled, settled
 from varve.market.sources.prices.columns import Columns, columns_of
 from varve.market.sources.prices.events import events_of
+from varve.market.sources.prices.names import field_of, plain
 from varve.market.sources.prices.opening import read_bytes, text_of
 from varve.market.sources.prices.parquet_sheet import sheet_of_parquet
 from varve.market.sources.prices.sheet import Sheet, sheet_of_text
@@ -52,12 +53,22 @@ class PriceFiles:
     )
 
     def accepts(self, path: Path) -> bool:
-        """Whether the file is no guidance."""
-        return not is_guidance(path)
+        """Whether the file is no guidance, and no other table of texts without prices."""
+        return not is_guidance(path) and not _holds_texts(path)
 
     def read(self, request: Request) -> InstrumentData:
         """Read the file; see :func:`read_request`."""
         return read_request(request)
+
+
+def _holds_texts(path: Path) -> bool:
+    """Whether the first line names a column of texts and none of closes; False where it cannot be read."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            cells = [plain(cell.strip('" ')) for cell in re.split(r"[,;\t|]", file.readline(10_000).strip())]
+    except (OSError, ValueError):
+        return False
+    return "text" in cells and not any(field_of(cell) in ("close", "adj_close") for cell in cells)
 
 
 def read_prices(
