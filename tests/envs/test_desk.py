@@ -180,3 +180,59 @@ def test_position_and_what_is_left_are_the_target_that_the_decisions_left(
         if action == FAILED:
             assert account.position == before
         assert account.position + account.desk.left == target
+
+
+IDLE = [1e6, 1e6, 0.0, 0.0, 1e6, 1e6, 1e6]
+"""The order of the second day meets two bars without trades."""
+
+
+def with_idle_bars(volume=IDLE, **options):
+    closes = [10.0] * len(volume)
+    return Account(market(closes, closes, volume=volume, **options), AllIn(weight=0.5))
+
+
+def test_a_bar_without_trades_fills_nothing_and_the_order_waits():
+    account = with_idle_bars()
+    account.act(HOLD)
+    assert account.act(BUY) == (Became("X", "BUY", 5_000.0, 0.0, 5_000.0, "no_trades"),)
+    assert account.act(HOLD) == (Became("X", "HOLD", 5_000.0, 0.0, 5_000.0, "no_trades"),)
+    assert "the order waits" in in_words(Became("X", "HOLD", 5_000.0, 0.0, 5_000.0, "no_trades"))
+    assert account.position == 0.0
+    assert account.act(HOLD) == (Became("X", "HOLD", 5_000.0, 5_000.0, 0.0, ""),)
+    assert (account.position, account.act(HOLD)) == (5_000.0, ())
+
+
+@pytest.mark.parametrize("way_back", [SELL, FLAT])
+def test_a_waiting_order_is_taken_back_by_a_decision_the_other_way(way_back):
+    account = with_idle_bars()
+    account.act(HOLD)
+    account.act(BUY)
+    account.act(way_back)
+    account.act(HOLD)
+    assert (account.position, account.exchange.fills) == (0.0, [])
+
+
+def test_a_failed_decision_leaves_a_waiting_order_as_it_is():
+    account = with_idle_bars()
+    account.act(HOLD)
+    account.act(BUY)
+    account.act(FAILED)
+    account.act(FAILED)
+    assert (account.position, account.desk.waiting) == (5_000.0, 0.0)
+
+
+def test_a_split_on_a_bar_without_trades_scales_the_order_that_waits():
+    account = with_idle_bars(events=[("split", 3, 2.0)])
+    account.act(HOLD)
+    account.act(BUY)
+    assert account.act(HOLD)[0].left == 10_000.0
+    account.act(HOLD)
+    assert account.position == 10_000.0
+
+
+@pytest.mark.parametrize("volume", [[0.0] * 7, [0.0, 0.0, 0.0, 1e6, 1e6, 1e6, 1e6]])
+def test_a_series_that_had_no_volume_so_far_fills_as_before(volume):
+    """Only earlier bars say that a series trades: what comes later is not known on the day."""
+    account = with_idle_bars(volume)
+    account.act(BUY)
+    assert account.position > 0

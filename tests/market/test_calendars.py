@@ -124,3 +124,50 @@ def test_a_year_has_as_many_bars_as_time_passed(
 def test_bars_that_span_no_time_are_refused() -> None:
     with pytest.raises(SettingError, match="span no time"):
         get_calendar("XNYS").bars_per_year(date(2023, 1, 3), date(2023, 1, 3), 1)
+
+
+@pytest.mark.parametrize("name", ["XLON", "XTKS", "XHKG", "XSHG", "24/5", "CMES", "XSAU"])
+def test_any_venue_decides_between_the_close_and_the_next_open(name: str) -> None:
+    calendar = get_calendar(name)
+    days = calendar.sessions(calendar.first_day, date(2026, 6, 30))
+    assert len(days) > 250
+    for today, tomorrow in pairwise(days[-800:]):
+        assert calendar.close_at(today) <= calendar.decision_at(today) <= calendar.open_at(tomorrow)
+    assert 200 < calendar.sessions_per_year < 262
+
+
+def test_currencies_trade_on_weekdays_and_decide_at_the_close() -> None:
+    currencies = get_calendar("24/5")
+    assert (currencies.continuous, currencies.always_open, currencies.sessions_per_year) == (True, False, 261)
+    assert currencies.is_session(date(2023, 7, 4))
+    assert not currencies.is_session(date(2023, 7, 8))
+    friday = date(2023, 7, 7)
+    assert currencies.decision_at(friday) == currencies.close_at(friday) == utc(2023, 7, 8)
+
+
+def test_a_calendar_that_knows_fewer_days_says_so() -> None:
+    assert get_calendar("XSAU").first_day == date(2021, 1, 1)
+    with pytest.raises(SettingError, match="no session of the calendar XSAU"):
+        get_calendar("XSAU").open_at(date(2019, 1, 2))
+
+
+def test_other_names_and_near_names_of_calendars() -> None:
+    assert get_calendar("NYSE") is get_calendar("XNYS")
+    assert get_calendar("LSE").name == "XLON"
+    for wrong, meant in (("xlon", "XLON"), ("24/6", "24/5"), ("NASDQ", "NASDAQ")):
+        with pytest.raises(UnknownNameError) as caught:
+            get_calendar(wrong)
+        assert meant in str(caught.value.mend)
+
+
+def test_a_venue_whose_rules_cannot_be_computed_is_refused() -> None:
+    import exchange_calendars
+
+    try:
+        exchange_calendars.get_calendar("XTAE", start="1990-01-02", end="2035-12-31")
+    except (ValueError, NotImplementedError):
+        pass
+    else:
+        pytest.skip("this exchange_calendars can make the calendar of Tel Aviv")
+    with pytest.raises(SettingError, match="cannot make the calendar XTAE"):
+        get_calendar("XTAE")

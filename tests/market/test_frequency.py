@@ -12,8 +12,8 @@ from varve.errors import DataError, UnknownNameError
 from varve.market.calendars import get_calendar
 from varve.market.data import BarSeries, InstrumentData, Provenance
 from varve.market.frequency import density, missing_sentence, with_frequency
-from varve.market.sources.csv import read_csv
 from varve.market.sources.investorbench import read_investorbench
+from varve.market.sources.prices import read_prices
 from varve.market.store import Store
 from varve.types import Instrument
 
@@ -268,7 +268,7 @@ def test_no_real_daily_file_is_refused(shared_data):
     whole = [path for path in files if "null" not in path.read_text()]
     assert len(whole) > 55
     for path in whole:
-        data = with_frequency(read_csv(path, "A"))
+        data = with_frequency(read_prices(path, "A"))
         assert (data.provenance.frequency, missing_sentence(data)) == ("daily", ""), path.name
 
 
@@ -284,8 +284,8 @@ def test_real_coins_with_gaps_are_said(shared_data):
 def test_the_weekly_file_is_a_share_of_weeks(shared_data):
     file = shared_data / "market_files" / "weekly.csv"
     with pytest.raises(DataError, match="56 bars over 265 sessions of XNYS, about one a week"):
-        with_frequency(read_csv(file, "W"))
-    bars = with_frequency(read_csv(file, "W", frequency="weekly"), "weekly").bars
+        with_frequency(read_prices(file, "W"))
+    bars = with_frequency(read_prices(file, "W", frequency="weekly"), "weekly").bars
     returns = bars.close[1:] / bars.close[:-1] - 1.0
     a_year = get_calendar("XNYS").bars_per_year(bars.session(0), bars.session(len(bars) - 1), len(returns))
     assert returns.mean() / returns.std(ddof=1) * a_year**0.5 == pytest.approx(2.4, abs=0.05)
@@ -294,6 +294,6 @@ def test_the_weekly_file_is_a_share_of_weeks(shared_data):
 def test_the_monthly_coin_is_refused_and_then_right(shared_data):
     file = shared_data / "market_files" / "coin_monthly.csv"
     with pytest.raises(DataError, match="about one a month"):
-        with_frequency(read_csv(file, "C", calendar="24/7"))
-    data = with_frequency(read_csv(file, "C", calendar="24/7", frequency="monthly"), "monthly")
+        with_frequency(read_prices(file, "C", calendar="24/7"))
+    data = with_frequency(read_prices(file, "C", calendar="24/7", frequency="monthly"), "monthly")
     assert (data.provenance.frequency, missing_sentence(data)) == ("monthly", "")

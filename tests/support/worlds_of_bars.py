@@ -21,7 +21,7 @@ def market(
     low = closes if opens is None else np.minimum(opens, closes)
     bars = BarSeries.from_sessions(
         calendar, sessions, closes, open=opens, high=top, low=low,
-        volume=None if volume is None else np.full(len(closes), float(volume)),
+        volume=None if volume is None else np.broadcast_to(np.array(volume, float), len(closes)).copy(),
     )  # fmt: skip
     made = tuple(CorporateEvent(symbol, kind, sessions[index], value) for kind, index, value in events)
     data = InstrumentData(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +13,7 @@ from varve.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from varve.market.data import InstrumentData
+    from varve.market.sources.source import Request
 
 Frequency = Annotated[
     str | None,
@@ -25,19 +25,52 @@ data_app = typer.Typer(help="Import, pull and look at stored prices and news.", 
 
 @data_app.command("import")
 def data_import(
-    file: Annotated[Path, typer.Argument(help="A CSV of prices, or INVESTOR-BENCH JSON.")],
-    ticker: Annotated[str, typer.Option(help="The name to store it under.")],
-    source: Annotated[str | None, typer.Option(help="Told by the file when left out.")] = None,
-    calendar: Annotated[str | None, typer.Option(help="XNYS or 24/7; guessed when left out.")] = None,
+    file: Annotated[Path, typer.Argument(help="Prices (CSV, text, Parquet, .gz), or INVESTOR-BENCH JSON.")],
+    ticker: Annotated[str, typer.Option(help="The name to store it under; of a file of several, its name.")],
+    source: Annotated[str | None, typer.Option(help="Said by the file when left out.")] = None,
+    calendar: Annotated[
+        str | None, typer.Option(help="XNYS, XLON, 24/5, 24/7 or any of exchange_calendars; guessed.")
+    ] = None,
     column: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=COLUMN", help="CSV column mapping, for example close='Adj Close'."),
+        typer.Option(metavar="NAME=COLUMN", help="Which column is what, for example close='Adj Close'."),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,NAME,…", help="The columns of a file without a header, in order: date,open,-,close."
+        ),
     ] = None,
     frequency: Frequency = None,
+    adjustment: Annotated[
+        str | None, typer.Option(help="raw, split_adjusted or back_adjusted; found out when left out.")
+    ] = None,
+    currency: Annotated[str | None, typer.Option(help="Of the prices, for example EUR.")] = None,
+    lot_size: Annotated[float | None, typer.Option(help="Smallest tradable quantity.")] = None,
+    date_format: Annotated[str | None, typer.Option(help="How dates are written, as %d/%m/%Y.")] = None,
+    decimal: Annotated[str | None, typer.Option(help="The decimal mark: . or ,")] = None,
+    events: Annotated[
+        Path | None, typer.Option(help="A CSV of splits and dividends: date,kind,value.")
+    ] = None,
 ) -> None:
     """Check a file of prices (and news) and store it; nothing is stored if anything is wrong."""
-    columns = pairs_of(column or [], "--column")
-    _import(file, ticker, source=source, calendar=calendar, columns=columns, frequency=frequency)
+    from varve.market.sources.source import Request
+
+    request = Request(
+        ticker.strip().upper(),
+        path=file,
+        calendar=calendar,
+        columns=pairs_of(column or [], "--column"),
+        frequency=frequency,
+        header=tuple(columns.split(",")) if columns else (),
+        adjustment=adjustment,
+        currency=currency,
+        lot_size=lot_size,
+        date_format=date_format,
+        decimal=decimal,
+        events=events,
+    )
+    _import(request, source)
 
 
 @data_app.command("pull")
@@ -52,27 +85,17 @@ def data_pull(
     _pull(ticker, source=source, start=start.date(), end=day_of(end), frequency=frequency)
 
 
-def _import(
-    file: Path,
-    ticker: str,
-    *,
-    source: str | None,
-    calendar: str | None,
-    columns: Mapping[str, str],
-    frequency: str | None,
-) -> None:
+def _import(request: Request, source: str | None) -> None:
     """Read a file by the source named, or by the one that accepts it, and store it.
 
     Raises:
         BadFileError: if the file is missing or not what its name says; nothing is stored.
-        DataError: if its bars are of a frequency that was not given.
+        DataError: if its bars are of a frequency that was not given, or hold prices that no market has.
         UsageError: if several sources accept it, or an option means nothing for it.
     """
-    from varve.market.sources.source import Request, read_checked, source_of_file
+    from varve.market.sources.source import read_checked, source_of_file
 
-    chosen = source_of_file(file, source)
-    name = ticker.strip().upper()
-    request = Request(name, path=file, calendar=calendar, columns=columns, frequency=frequency)
+    chosen = source_of_file(request.file, source)
     _store(read_checked(chosen, request), chosen.holds)
 
 
@@ -196,7 +219,8 @@ def _store(data: InstrumentData, holds: str) -> None:
         print(f"{missing}: no decision falls there, and an order waits for the next bar")
     if often:
         print("a bar counts as known at the close of its date: date each by the last session it holds")
-        print(entry.note, end="\n" if entry.note else "")
+    for said in entry.note.split("; ") if entry.note and entry.source.startswith("csv:") else ():
+        print(said)
     print(f"run it: backtest run --agent finmem --ticker {entry.ticker}")
 
 

@@ -20,6 +20,7 @@ from varve.envs.step import (
     CASH_CLIPPED,
     IN_LIEU,
     NO_SHORT,
+    NO_TRADES,
     RUINED,
     BarFacts,
     StepResult,
@@ -164,8 +165,9 @@ class Exchange:
     def step(self, orders: Sequence[Order] = ()) -> StepResult:
         """Take the orders decided after the current bar, move to the next bar and fill them there.
 
-        Orders of one call for the same instrument add up. An order for an instrument without a bar then
-        waits for its next one; a newer order for the same instrument replaces it (one of 0 cancels it).
+        Orders of one call for the same instrument add up. An order for an instrument without a bar then, or
+        without trades on it (``no_trades``), waits for its next bar; a newer order for the same instrument
+        replaces it (one of 0 cancels it).
 
         Raises:
             UsageError: if there is no next bar, or an order is for a symbol that is not traded here or
@@ -235,7 +237,9 @@ class Exchange:
         # Sales first: what they bring can be spent on the same bar.
         for symbol in sorted(pending, key=lambda s: pending[s] > 0) if len(pending) > 1 else list(pending):
             track = self._tracks[symbol]
-            if track.traded[i]:
+            if track.traded[i] and not track.fillable[i]:
+                self._unfilled.append(Unfilled(symbol, self._sessions[i], pending[symbol], NO_TRADES))
+            elif track.traded[i]:
                 fill = self._fill(symbol, track, i, pending.pop(symbol))
                 if fill is not None:
                     self.ledger.apply(fill)

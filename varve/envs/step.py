@@ -8,8 +8,11 @@ A fill that is less than ordered, or no order's doing, says why in ``Fill.clippe
 - ``cash_in_lieu``: a split's fraction of a lot, paid out in cash;
 - ``ruined``: equity was gone at the close, and the position was closed there.
 
+An order on a bar without trades (``no_trades``: its volume is 0, that of earlier bars was not) is not
+filled and waits, as where there is no bar at all.
+
 What is not filled of an order is an :class:`Unfilled` with the same words, or ``below_one_lot``. The
-exchange forgets it; :class:`~varve.envs.desk.Desk` orders again what was only capped.
+exchange forgets it, but for what waits; :class:`~varve.envs.desk.Desk` orders again what was only capped.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from varve.types import CorporateEvent, Fill
 CASH_CLIPPED, CAPPED = "cash_clipped", "participation_capped"
 NO_SHORT, BELOW_ONE_LOT = "short_not_allowed", "below_one_lot"
 IN_LIEU, RUINED = "cash_in_lieu", "ruined"
+NO_TRADES = "no_trades"
 
 
 class Unfilled(NamedTuple):

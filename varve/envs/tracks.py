@@ -9,6 +9,7 @@ from datetime import date, datetime
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from varve.clock import from_ns
 from varve.envs.costs import CostModel
@@ -21,13 +22,16 @@ from varve.types import CorporateEvent, FillRule, Instrument
 class Track:
     """One instrument along the exchange's sessions; lists because Python floats are fast one by one.
 
-    ``traded``: whether it has a bar then. ``reference`` is the price (currency per share) a fill on that
+    ``traded``: whether it has a bar then. ``fillable``: whether anything was traded on it: not where its
+    volume is 0 though that of an earlier bar was not.
+    ``reference`` is the price (currency per share) a fill on that
     bar starts from, ``close`` the last known close. ``adv`` (shares, None without volume) and ``sigma``
     (a fraction, daily) come from earlier bars alone. ``events`` by the index at which they take effect.
     """
 
     instrument: Instrument
     traded: list[bool]
+    fillable: list[bool]
     reference: list[float]
     close: list[float]
     filled_at: list[datetime]
@@ -59,6 +63,7 @@ def make_track(data: InstrumentData, sessions: Sequence[date], rule: FillRule, c
     return Track(
         instrument=data.instrument,
         traded=traded.tolist(),
+        fillable=(traded & ~_idle(data)[at]).tolist(),
         reference=(bars.open if at_open else bars.close)[at].tolist(),
         close=bars.close[at].tolist(),
         filled_at=[from_ns(ns) for ns in (bars.start_ns if at_open else bars.end_ns)[at].tolist()],
@@ -156,6 +161,13 @@ def _events(data: InstrumentData, wanted: np.ndarray) -> dict[int, list[Corporat
     for listed in events.values():
         listed.sort(key=lambda event: event.kind, reverse=True)
     return events
+
+
+def _idle(data: InstrumentData) -> NDArray[np.bool_]:
+    """Per bar, whether nothing was traded on it; earlier bars alone say whether the series has volume."""
+    volume = data.bars.volume
+    known = np.concatenate([[False], np.logical_or.accumulate(volume[:-1] > 0)])
+    return np.asarray((volume == 0) & known)
 
 
 @lru_cache(maxsize=8)

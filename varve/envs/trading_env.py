@@ -123,7 +123,7 @@ class TradingEnv(gym.Env[np.ndarray, np.int64]):
         number = int(action)
         if not 0 <= number < len(ACTIONS):
             raise SettingError(f"action {action!r} is not one of 0 to {len(ACTIONS) - 1}")
-        idle = number == 0 and not self._desk.left
+        idle = number == 0 and not self._desk.left and not self._desk.waiting
         # HOLD with nothing to work off never trades: the desk need not be asked, and no view made.
         orders = () if idle else self._desk.orders(self._decisions[number], self._observation())
         before = self.exchange.ledger.positions[self._symbol]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import date
 
 from varve.backtests.config import RunConfig
 from varve.backtests.record.rows import BecameEntry, StepRow
@@ -13,6 +14,7 @@ from varve.envs.desk import ALREADY, NOTHING_HELD, WORDS
 from varve.envs.step import BELOW_ONE_LOT
 from varve.errors import UnknownNameError
 from varve.market.data import InstrumentData
+from varve.market.sanity import moves_sentence, split_like_moves
 from varve.strategies.base import Trader
 
 NEARLY_WHOLE = 0.9
@@ -50,6 +52,7 @@ def cautions(
         # An agent of a package that is gone has no class to ask; its run still has a page.
         trader = None
     found = [
+        *_split_like(data, steps),
         _without_news(trader, config.agent, data, config.news),
         *failing(lessons, steps),
         wishes_sentence(steps),
@@ -70,6 +73,15 @@ def record_cautions(run: RunRecord) -> list[str]:
             f"({keys}{f' and {more} more' if more > 0 else ''})."
         )
     return found
+
+
+def _split_like(data: InstrumentData, steps: Sequence[StepRow]) -> list[str]:
+    """Moves of the window that look like a split that nothing marks."""
+    if not steps:
+        return []
+    last = steps[-1].fill_session or steps[-1].session
+    moves = split_like_moves(data, date.fromisoformat(steps[0].session), date.fromisoformat(last))
+    return [moves_sentence(moves)]
 
 
 def _without_news(trader: type[Trader] | None, agent: str, data: InstrumentData, news: bool) -> str:

@@ -61,7 +61,7 @@ def _total_returns(prepared: Prepared, chance: float) -> Floats:
             )
         )
         for step, index in enumerate(range(window.first, window.last)):
-            if desk.left or flips(seed, step, chance):
+            if desk.left or desk.waiting or flips(seed, step, chance):
                 observation = simulation.observe(step, index, exchange.portfolio)
                 result = exchange.step(desk.orders(trader.decide(observation), observation))
                 desk.settle(result)

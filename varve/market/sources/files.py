@@ -27,14 +27,13 @@ def read_text(path: Path, expected: str) -> str:
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise _missing(path) from None
+        raise missing_file(path) from None
     except OSError as error:
         raise BadFileError(
             f"{path} cannot be read: {error.strerror or error}", mend=f"give a file of {expected}"
         ) from error
-    for magic, what in _MAGIC.items():
-        if raw.startswith(magic):
-            raise BadFileError(f"{path} is {what}, not {expected}", mend=f"export it as {expected} first")
+    if what := file_kind(raw):
+        raise BadFileError(f"{path} is {what}, not {expected}", mend=f"export it as {expected} first")
     if b"\x00" in raw[:65536]:
         raise BadFileError(
             f"{path} holds zero bytes: it is binary or UTF-16, not {expected}",
@@ -53,7 +52,18 @@ def read_text(path: Path, expected: str) -> str:
     return text
 
 
-def _missing(path: Path) -> BadFileError:
+def file_kind(raw: bytes) -> str:
+    """What kind of binary file begins like this, in words; empty for none that is known."""
+    return next((what for magic, what in _MAGIC.items() if raw.startswith(magic)), "")
+
+
+def rounding_tolerance(price: float) -> float:
+    """How far highs and lows may be off by rounding, in currency: a cent, or 0.1 % of a smaller price."""
+    return min(0.01, 1e-3 * price) + 1e-6 * price
+
+
+def missing_file(path: Path) -> BadFileError:
+    """The refusal of a file that is not there; a near name in its folder is suggested."""
     folder = path.parent
     try:
         names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []

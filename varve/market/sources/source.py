@@ -7,18 +7,34 @@ kind ``pull``.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from varve import registry
 from varve.errors import BadFileError, UnknownNameError, UsageError
 from varve.market.data import InstrumentData
 from varve.market.frequency import check_frequency, with_frequency
+from varve.market.sanity import check_prices, moves_sentence, split_like_moves
 
 Kind = Literal["file", "pull", "world"]
+
+FLAGS = {
+    "calendar": "--calendar",
+    "columns": "--column",
+    "header": "--columns",
+    "adjustment": "--adjustment",
+    "currency": "--currency",
+    "lot_size": "--lot-size",
+    "date_format": "--date-format",
+    "decimal": "--decimal",
+    "events": "--events",
+    "frequency": "--frequency",
+}
+"""The option of the command line that gives each part of a :class:`Request`."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +50,13 @@ class Request:
         columns: what Varve calls a column, to what the file calls it.
         frequency: ``daily``, ``weekly`` or ``monthly``; None for daily bars of usual density. Sources need
             not look at it: :func:`read_checked` does.
+        header: what each column of a file without a header is, in order; ``-`` for one to leave out.
+        adjustment: of the prices: ``raw``, ``split_adjusted`` or ``back_adjusted``; None lets the file say.
+        currency: of the prices, as ``USD``; None lets the file say.
+        lot_size: smallest tradable quantity, in shares or coins; None takes the usual one.
+        date_format: how dates are written, as ``strptime`` has it: ``%d/%m/%Y``.
+        decimal: the decimal mark, ``.`` or ``,``.
+        events: a file of splits and dividends.
     """
 
     ticker: str
@@ -43,6 +66,27 @@ class Request:
     calendar: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     frequency: str | None = None
+    header: tuple[str, ...] = ()
+    adjustment: str | None = None
+    currency: str | None = None
+    lot_size: float | None = None
+    date_format: str | None = None
+    decimal: str | None = None
+    events: Path | None = None
+
+    def command(self, **changes: Any) -> str:
+        """Return the import of this request with changes, as it is typed in a shell: for a mend."""
+        asked = replace(self, **changes)
+        words = ["backtest", "data", "import", str(asked.file), "--ticker", asked.ticker]
+        for name, flag in FLAGS.items():
+            value = getattr(asked, name)
+            if name == "header":
+                words += [flag, ",".join(value)] if value else []
+            elif value is not None and name != "columns":
+                words += [flag, repr(value) if isinstance(value, float) else str(value)]
+        said = " ".join(shlex.quote(word) for word in words)
+        mapped = [f"--column {name}={shlex.quote(text)}" for name, text in asked.columns.items()]
+        return " ".join([said, *mapped])
 
     @property
     def file(self) -> Path:
@@ -61,7 +105,7 @@ class Source(Protocol):
 
     ``kind``: ``file`` reads a file, ``pull`` asks the network, ``world`` makes data up. ``endings`` are
     those of a file source's files, with the dot; ``holds`` says what they hold. ``options`` names the
-    parts of a :class:`Request`, of ``calendar`` and ``columns``, that the source obeys.
+    parts of a :class:`Request`, of :data:`FLAGS` without ``frequency``, that the source obeys.
     """
 
     kind: ClassVar[Kind]
@@ -113,7 +157,7 @@ def source_of_file(path: Path, name: str | None = None) -> Source:
     found = [
         one
         for one, source in sources.items()
-        if path.suffix.lower() in source.endings and source.accepts(path)
+        if path.name.lower().endswith(source.endings) and source.accepts(path)
     ]
     if len(found) > 1:
         raise UsageError(
@@ -134,15 +178,27 @@ def read_checked(source: Source, request: Request) -> InstrumentData:
     """What the source reads, with the frequency of its bars found or as declared: the door to the store.
 
     Raises:
-        DataError: if nothing came, not what was expected, or bars of a frequency that nobody declared.
+        DataError: if nothing came, not what was expected, prices that no market has, or bars of a
+            frequency that nobody declared.
         UsageError: if the source does not obey an option of the request.
         UnknownNameError: for a frequency that there is not.
     """
     check_options(source, request)
     check_frequency(request.frequency)
     data = source.read(request)
-    # Guidance stands beside prices that came through here before.
-    return data if source.holds == "guidance" else with_frequency(data, request.frequency)
+    if source.holds == "guidance":
+        return data  # it stands beside prices that came through here before
+    check_prices(data)
+    data = with_frequency(data, request.frequency)
+    return with_note(data, moves_sentence(split_like_moves(data)))
+
+
+def with_note(data: InstrumentData, said: str) -> InstrumentData:
+    """The data with a sentence behind the note of its provenance; the same data for an empty one."""
+    if not said or said in data.provenance.note:
+        return data
+    note = "; ".join(part for part in (data.provenance.note, said) if part)
+    return replace(data, provenance=replace(data.provenance, note=note))
 
 
 def check_options(source: Source, request: Request) -> None:
@@ -151,9 +207,11 @@ def check_options(source: Source, request: Request) -> None:
     Raises:
         UsageError: naming the options that it does not know.
     """
-    given = {"calendar": request.calendar is not None, "columns": bool(request.columns)}
-    flags = {"calendar": "--calendar", "columns": "--column"}
-    idle = [flags[name] for name, there in given.items() if there and name not in source.options]
+    idle = [
+        flag
+        for name, flag in FLAGS.items()
+        if name != "frequency" and getattr(request, name) not in (None, (), {}) and name not in source.options
+    ]
     if request.frequency is not None and source.holds == "guidance":
         idle.append("--frequency")
     if idle:

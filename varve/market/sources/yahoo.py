@@ -19,7 +19,7 @@ from varve.clock import Clock, from_ns, iso, to_ns, to_utc, wall_clock
 from varve.errors import DataError, NoDataError, SettingError, UsageError
 from varve.market.calendars import TradingCalendar, get_calendar
 from varve.market.data import BarSeries, Floats, InstrumentData, Provenance
-from varve.market.sources.csv import rounding_tolerance
+from varve.market.sources.files import rounding_tolerance
 from varve.market.sources.source import Kind, Request
 from varve.market.store import check_ticker
 from varve.types import CorporateEvent, Document, Instrument, Json

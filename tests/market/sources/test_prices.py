@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from varve.errors import BadFileError, SettingError, UnknownNameError
 from varve.market.data import InstrumentData
-from varve.market.sources.csv import read_csv
+from varve.market.sources.prices import read_prices
 from varve.market.store import Store
 
 HEADER = "date,open,high,low,close,volume\n"
@@ -30,7 +30,7 @@ def read(tmp_path: Path) -> Reader:
     def from_text(text: str | bytes, **options: object) -> InstrumentData:
         path = tmp_path / "prices.csv"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return read_csv(path, "TSLA", clock=lambda: datetime(2024, 1, 2, 3, tzinfo=UTC), **options)  # type: ignore[arg-type]
+        return read_prices(path, "TSLA", clock=lambda: datetime(2024, 1, 2, 3, tzinfo=UTC), **options)  # type: ignore[arg-type]
 
     return from_text
 
@@ -47,7 +47,7 @@ def test_real_prices_import_exactly_and_survive_the_store(
     shared_data: Path, tmp_path: Path, ticker: str
 ) -> None:
     path = shared_data / "prices" / f"{ticker}.csv"
-    data = read_csv(path, ticker)
+    data = read_prices(path, ticker)
     expected = np.loadtxt(path, delimiter=",", skiprows=1, usecols=(1, 2, 3, 4, 5))
     columns = [getattr(data.bars, name) for name in ("open", "high", "low", "close", "volume")]
     assert np.array_equal(np.column_stack(columns), expected)
@@ -150,21 +150,17 @@ def test_new_yorks_own_offsets_over_the_clock_change_are_one_zone(read: Reader) 
 
 REFUSED = [
     ("missing date", "day_of_year,close\n1,2\n", r"row 1: no column 'date' for date"),
-    ("missing close", "date,closing\n2023-01-03,2\n", r"no column 'close' for close; the header is 'date,"),
+    ("missing close", "date,closng\n2023-01-03,2\n", r"no column 'close' for close; the header is 'date,"),
     ("two closes", "date,close,Close\n2023-01-03,2,2\n", r"row 1: the header has 2 columns named 'close'"),
     ("duplicate", rows((2, ROWS[1])), r"row 4: 2023-01-04 is there twice, in row 3 too"),
     ("unsorted", rows((1, ROWS[3]), (3, ROWS[1])), r"row 4: 2023-01-05 comes after 2023-01-06 in row 3"),
-    ("newest first", HEADER + "\n".join(ROWS[::-1]), r"row 3: 2023-01-05 comes after 2023-01-06 in row 2"),
     ("empty close", rows((1, "2023-01-04,109.11,114.59,107.52,,1")), r"row 3: close is empty"),
     ("NaN", rows((1, "2023-01-04,109.11,114.59,107.52,NaN,1")), r"row 3: close is 'NaN'"),
     ("infinite", rows((1, "2023-01-04,109.11,inf,107.52,108,1")), r"row 3: high is 'inf'"),
-    ("null", rows((1, "2023-01-04,null,114.59,107.52,108,1")), r"row 3: open is 'null'"),
-    ("zero", rows((3, "2023-01-06,103,114,0,113,1")), r"row 5: low is '0'; expected a number above 0"),
+    ("zero", rows((3, "2023-01-06,103,114,102,0,1")), r"row 5: close is '0'; expected a number above 0"),
     ("negative", rows((3, "2023-01-06,103,114,101,-113,1")), r"row 5: close is '-113'.*negative"),
     ("negative volume", rows((3, "2023-01-06,103,114,101,113,-1")), r"row 5: volume is '-1'.*at least 0"),
-    ("empty volume", rows((3, "2023-01-06,103,114,101,113,")), r"row 5: volume is empty"),
-    ("comma number", rows((0, '2023-01-03,118,119,104,"1,081",1')), r"row 2: close is '1,081'"),
-    ("currency sign", rows((0, "2023-01-03,$118,119,104,108,1")), r"row 2: open is '\$118'"),
+    ("comma number", rows((0, '2023-01-03,118,119,104,"1,081",1')), r"high 119.0 is below close 1081.0"),
     ("underscore", rows((0, "2023-01-03,118,119,104,1_08,1")), r"row 2: close is '1_08'"),
     ("high below low", rows((0, "2023-01-03,105,104,106,105,1")), r"2 \(2023-01-03\): high 104.0 is below"),
     ("high below close", rows((0, "2023-01-03,105,106,104,106.5,1")), r"high 106.0 is below close 106.5"),
@@ -201,10 +197,8 @@ REFUSED = [
     ("HTML", "<!DOCTYPE html><html>", r"looks like HTML"),
     ("spreadsheet", b"PK\x03\x04" + bytes(50), r"a ZIP archive or a spreadsheet"),
     ("parquet", b"PAR1" + bytes(50), r"a Parquet file"),
-    ("gzip", b"\x1f\x8b\x08" + bytes(50), r"a gzip archive"),
-    ("binary", b"date,close\n\x00\x01\x02", r"binary or UTF-16"),
-    ("UTF-16", rows().encode("utf-16"), r"binary or UTF-16"),
-    ("Latin-1", rows((2, ROWS[2])).replace("low", "l\xf6w").encode("latin-1"), r"row 1: byte 0xf6 is"),
+    ("gzip", b"\x1f\x8b\x08" + bytes(50), r"a gzip archive that cannot be unpacked"),
+    ("binary", b"date,close\n\x00\x01\x02", r"zero bytes or control characters"),
 ]  # fmt: skip
 
 
@@ -230,25 +224,25 @@ def test_rounding_is_not_taken_for_a_contradiction(read: Reader) -> None:
 def test_missing_file_and_folder(tmp_path: Path, read: Reader) -> None:
     read(rows())
     with pytest.raises(BadFileError, match="there is no file") as caught:
-        read_csv(tmp_path / "price.csv", "TSLA")
+        read_prices(tmp_path / "price.csv", "TSLA")
     assert "prices.csv" in str(caught.value)
     with pytest.raises(BadFileError, match="cannot be read"):
-        read_csv(tmp_path, "TSLA")
+        read_prices(tmp_path, "TSLA")
 
 
 def test_unknown_settings_suggest_near_names(read: Reader) -> None:
-    with pytest.raises(UnknownNameError, match="unknown CSV field 'closse'") as caught:
+    with pytest.raises(UnknownNameError, match="unknown price column 'closse'") as caught:
         read(rows(), columns={"closse": "close"})
     assert "did you mean 'close'" in str(caught.value)
     with pytest.raises(BadFileError, match="no column 'Closs' for close") as missing:
         read(rows(), columns={"close": "Closs"})
-    assert "--column close='close'" in str(missing.value)
+    assert "--column close=close" in str(missing.value)
     with pytest.raises(UnknownNameError, match="XNYC"):
         read(rows(), calendar="XNYC")
     with pytest.raises(SettingError, match="lot_size"):
         read(rows(), lot_size=0.0)
     with pytest.raises(SettingError, match="cannot be used"):
-        read_csv(Path("x.csv"), "../x")
+        read_prices(Path("x.csv"), "../x")
 
 
 @given(raw=st.binary(max_size=300))
@@ -256,7 +250,7 @@ def test_any_bytes_are_read_or_refused_clearly(tmp_path_factory: pytest.TempPath
     path = tmp_path_factory.getbasetemp() / "any.csv"
     path.write_bytes(raw)
     with pytest.raises(BadFileError):
-        read_csv(path, "TSLA")
+        read_prices(path, "TSLA")
 
 
 @given(text=st.text(alphabet="date,close\n2023-01\"'; \t;.5NaNe+_", max_size=120))
@@ -266,4 +260,4 @@ def test_any_text_after_a_header_is_read_or_refused_clearly(
     path = tmp_path_factory.getbasetemp() / "text.csv"
     path.write_text("date,close\n" + text)
     with contextlib.suppress(BadFileError):
-        assert len(read_csv(path, "TSLA").bars) > 0
+        assert len(read_prices(path, "TSLA").bars) > 0
