@@ -7,7 +7,7 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from enum import StrEnum
 from functools import wraps
@@ -96,6 +96,15 @@ Bundle = Annotated[
 Resume = Annotated[
     str | None,
     typer.Option(metavar="RUN", rich_help_panel=_RECORD, help="Go on with a run that was stopped."),
+]
+SendKeyTo = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--send-key-to",
+        metavar="BASE_URL",
+        rich_help_panel=_RECORD,
+        help="A server that may get your key though only a file names it. May be given again.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", rich_help_panel=_PRINTED, help="Print JSON and nothing else.")]
 Quiet = Annotated[
@@ -198,6 +207,7 @@ def run_values(
     short: Mapping[str, object] | None = None,
     *,
     agent: str | None = None,
+    servers: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """The values of a TOML file, under the options ``given``, under the agent's own settings.
 
@@ -205,13 +215,21 @@ def run_values(
         pairs: texts of ``--set``.
         short: settings that have an option of their own, such as ``--profile``; None where not typed.
         agent: whose short options are meant; None for the one that file or options name.
+        servers: base URLs that get the user's key also where the file alone names them.
 
     Raises:
         BadFileError: if the file is no TOML.
-        UsageError: for a setting without a name, or a short option that the agent has not.
+        UsageError: for a setting without a name, a short option that the agent has not, or where a key
+            would go to a server that the file alone names.
         SettingError: if a setting is given as two things.
     """
     values = {} if file is None else read_toml(file)
+    if "llm" in values and "llm" not in given:
+        from varve.finllm.served import check_key_may_go
+
+        spec = str(values["llm"])
+        again = f"the same command with --llm {spec}"
+        check_key_may_go(spec, named_by=str(file), given=servers or (), again=again)
     everything = {"settings": {}, **values, **given}
     named = agent or str(everything.get("agent", RunConfig.model_fields["agent"].default))
     settings = joined(settings_of(pairs or []), short_settings(named, short or {}), replace=False)

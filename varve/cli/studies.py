@@ -14,6 +14,7 @@ from varve.cli.options import (
     Output,
     Profile,
     RunName,
+    SendKeyTo,
     Set,
     Without,
     output_of,
@@ -154,6 +155,7 @@ def ablate(
     without: Without = None,
     setting: Set = None,
     config: ConfigFile = None,
+    send_key_to: SendKeyTo = None,
     json_: Json = False,
 ) -> None:
     """Run an agent with a worse memory in each of several ways, and say what its memory is worth."""
@@ -161,7 +163,8 @@ def ablate(
 
     from varve.backtests.studies import ablation
 
-    values = run_values(config, given, setting, {"profile": profile, "without": without})
+    short = {"profile": profile, "without": without}
+    values = run_values(config, given, setting, short, servers=send_key_to)
     with Console(stderr=True, highlight=False).status("") as status:
         found = ablation.ablate(
             run_config(values),
@@ -243,6 +246,7 @@ def audit(
     seeds: Annotated[
         int, typer.Option(help="Seeds of the noise and planted worlds, 120 decisions each; 0: without them.")
     ] = 20,
+    send_key_to: SendKeyTo = None,
     json_: Json = False,
 ) -> None:
     """Put a run to the tests that a believable one passes; the card goes into its report."""
@@ -260,7 +264,7 @@ def audit(
         if output is Output.TEXT:
             console.print(f"{_MARKS[check.passed]}  [bold]{check.name}[/]: {escape(check.detail)}")
 
-    checks = audit_run(folder, seeds=seeds, on_check=show)
+    checks = audit_run(folder, seeds=seeds, servers=send_key_to or (), on_check=show)
     derive(folder)
     if output is Output.JSON:
         print(json.dumps([check.as_json() for check in checks], indent=2))

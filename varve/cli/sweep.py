@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
-from varve.cli.options import Json, Output, Quiet, UseCache, output_of
+from varve.cli.options import Json, Output, Quiet, SendKeyTo, UseCache, output_of
 from varve.errors import UsageError, VarveError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def sweep(
     file: Annotated[Path, typer.Argument(help="A TOML file: [run], [vary] and [[group]].")],
     again: Annotated[bool, typer.Option("--again", help="Start every run anew, also finished ones.")] = False,
     cache: UseCache = True,
+    send_key_to: SendKeyTo = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -33,7 +34,7 @@ def sweep(
     from varve.backtests.sweeps.plan import read_sweep
     from varve.backtests.sweeps.threads import run_sweep
 
-    output, plan = output_of(json_, quiet), read_sweep(file)
+    output, plan = output_of(json_, quiet), read_sweep(file, servers=send_key_to or ())
     if output is Output.TEXT:
         with _Bars(plan) as bars:
             states = run_sweep(plan, again=again, use_cache=cache, on_change=bars.show)

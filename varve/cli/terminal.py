@@ -38,6 +38,7 @@ class RunProgress:
         self._console = Console(stderr=True, highlight=False)
         self._failures = 0
         self._folder: RunFolder | None = None
+        self._llm = ""
         self._progress = Progress(
             TextColumn("{task.fields[phase]:<8}"),
             BarColumn(bar_width=None),
@@ -59,7 +60,7 @@ class RunProgress:
         self._progress.stop()
         resumable = isinstance(error, ModelTransportError | StorageError | KeyboardInterrupt)
         if resumable and self._folder is not None:
-            self._console.print(f"go on with it: backtest run --resume {self._folder.run_id}", soft_wrap=True)
+            self._console.print(f"go on with it: {_resume(self._folder.run_id, self._llm)}", soft_wrap=True)
 
     def on_start(self, prepared: Prepared, folder: RunFolder) -> None:
         """Say what is run and on what data, before the first step."""
@@ -70,7 +71,7 @@ class RunProgress:
         for caution in begin_cautions(prepared):
             self._console.print(caution, style="bold red")
         self._console.print(f"run {folder.run_id}", style="dim")
-        self._folder = folder
+        self._folder, self._llm = folder, prepared.config.llm
         self._progress.update(self._task, total=prepared.total_steps)
 
     def on_step(self, record: StepRecord, done: int, total: int) -> None:
@@ -156,9 +157,16 @@ def offer_unfinished(config: RunConfig) -> None:
     if folder is not None:
         console = Console(stderr=True, highlight=False)
         console.print(
-            f"a run of these settings was stopped; go on with it: backtest run --resume {folder.run_id}",
+            f"a run of these settings was stopped; go on with it: {_resume(folder.run_id, config.llm)}",
             soft_wrap=True,
         )
+
+
+def _resume(run_id: str, llm: str) -> str:
+    """The command that goes on with a run; it names the server again, or the key would not go there."""
+    from varve.finllm.served import leads_away
+
+    return f"backtest run --resume {run_id}" + (f" --llm {llm}" if leads_away(llm) else "")
 
 
 def print_replayed(folder: RunFolder, replayed: Replayed, output: Output) -> None:

@@ -32,6 +32,7 @@ from varve.errors import IntegrityError, UsageError, VarveError
 from varve.files import replace_file
 from varve.finllm.chat.reply_records import recorded_model
 from varve.finllm.engine.lockstep import in_step
+from varve.finllm.served import check_key_may_go
 from varve.market.observation import Observation
 from varve.market.perturb import FUTURES
 from varve.market.worlds.specs import PLANTED_PHRASE
@@ -50,15 +51,19 @@ EDGE_WARMUP, EDGE_START, EDGE_END = date(2022, 11, 1), date(2023, 1, 3), date(20
 OnCheck = Callable[[Check], None]
 
 
-def audit_run(folder: RunFolder, *, seeds: int = 20, on_check: OnCheck | None = None) -> list[Check]:
+def audit_run(
+    folder: RunFolder, *, seeds: int = 20, servers: Sequence[str] = (), on_check: OnCheck | None = None
+) -> list[Check]:
     """Put a finished run to every check; the card is kept in its folder for the report.
 
     Args:
         seeds: of the noise and planted worlds, 120 decisions each; 0 leaves these two out.
+        servers: base URLs that may get the user's key though only the record names them.
         on_check: called with each result as it is there.
 
     Raises:
-        UsageError: if the run was not finished, or ``seeds`` is 1 or below 0.
+        UsageError: if the run was not finished, ``seeds`` is 1 or below 0, or a key would go to a server that
+            the record alone names.
         BadFileError: if its folder is not whole.
     """
     run = folder.read()
@@ -69,6 +74,9 @@ def audit_run(folder: RunFolder, *, seeds: int = 20, on_check: OnCheck | None = 
         )
     if seeds < 0 or seeds == 1:
         raise UsageError(f"{seeds} seeds given; 0, or at least 2 expected", mend="--seeds 20")
+    if seeds and run.model is not None:
+        again = f"backtest audit {run.run_id} --send-key-to BASE_URL"
+        check_key_may_go(run.config.llm, named_by=f"run {run.run_id}", given=servers, again=again)
     prepared = prepare_recorded(folder, run, recorded_model(model_json(run)))
     recorded = recorded_steps(folder, run)
     checks = []
