@@ -17,6 +17,7 @@ from pathlib import Path
 
 from varve.config import canonical_json
 from varve.errors import BadFileError, StorageError
+from varve.redaction import hide
 from varve.types import Json
 
 MAX_JSON_BYTES = 64 * 2**20
@@ -64,12 +65,12 @@ def replace_file(path: Path, data: str | bytes) -> None:
 
     Args:
         path: the file; its folder must be there and be no link.
-        data: text (written as UTF-8) or bytes.
+        data: text (written as UTF-8, without the user's key wherever it came from) or bytes.
 
     Raises:
         StorageError: if it cannot be written; what was there before is unharmed.
     """
-    content = data.encode() if isinstance(data, str) else data
+    content = hide(data).encode() if isinstance(data, str) else data
     name = f".{path.name}.{secrets.token_hex(8)}.partial"
     try:
         folder = os.open(path.parent, _FOLDER)

@@ -1,7 +1,7 @@
 """Keep keys out of everything that is written or shown: the one door for secrets.
 
-A server may repeat the key that it was sent, whole or cut, and exceptions quote requests. So not the key alone
-is hidden, but each run of 8 of its characters.
+A server may repeat the key that it was sent, whole or cut, and exceptions quote requests. So not the key
+alone is hidden, but each run of 8 of its characters.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ _PLACEHOLDERS = frozenset((
     "not-used", "no-key", "no-key-required", "sk-no-key-required", "sk-none", "sk-xxx", "unused", "anything",
 ))  # fmt: skip
 # Characters that nobody sees; what cleans a text later would put the pieces together again.
-_UNSEEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
-                     "\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0]+")  # fmt: skip
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    "\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0]+"
+)
 
 
 def key_in_environment() -> str | None:

@@ -32,7 +32,9 @@ def begun_elsewhere(backtest, server, *, finished=False):
     """A run folder as someone else would send it: made with a server, which its run.json names."""
     behaviours = ["ok"] if finished else ["ok"] * 5 + ["401"]
     server._answers = [fake.BEHAVIOURS[name] for name in behaviours]
-    code, out, err = backtest("run", *WINDOW, "--llm", f"openai:fake@{server.base_url}", "--no-cache", "--quiet")
+    code, _, err = backtest(
+        "run", *WINDOW, "--llm", f"openai:fake@{server.base_url}", "--no-cache", "--quiet"
+    )
     assert code == (0 if finished else 4), err
     (run,) = (Path(os.environ["VARVE_HOME"]) / "runs").iterdir()
     server._answers = [fake.BEHAVIOURS["ok"]]
@@ -55,7 +57,9 @@ def test_a_run_of_someone_else_does_not_get_the_key(backtest):
         assert server.requests == ()
         assert f"--resume {folder.run_id} --llm openai:fake@{server.base_url}" in err
         # The very command that the message names.
-        code, _, err = backtest("run", "--resume", folder.run_id, "--llm", f"openai:fake@{server.base_url}", "--quiet")
+        code, _, err = backtest(
+            "run", "--resume", folder.run_id, "--llm", f"openai:fake@{server.base_url}", "--quiet"
+        )
         assert code == 0, err
         assert set(sent_keys(server)) == {f"Bearer {KEY}"}
 
@@ -134,14 +138,14 @@ def test_the_environment_does_not_lead_elsewhere(backtest, monkeypatch):
     with FakeModelServer() as other, FakeModelServer() as server:
         monkeypatch.setenv("OPENAI_BASE_URL", other.base_url)
         monkeypatch.setenv("OPENAI_API_BASE", other.base_url)
-        code, _, err = backtest("run", *WINDOW, "--llm", f"openai:fake@{server.base_url}", "--no-cache", "--quiet")
+        code, _, err = backtest(
+            "run", *WINDOW, "--llm", f"openai:fake@{server.base_url}", "--no-cache", "--quiet"
+        )
         assert code == 0, err
         assert other.requests == ()
 
 
-@pytest.mark.parametrize(
-    "one", ["http://Host:80/v1/", "http://host/v1", "HTTP://host:80/v1"]
-)
+@pytest.mark.parametrize("one", ["http://Host:80/v1/", "http://host/v1", "HTTP://host:80/v1"])
 def test_one_server_may_be_written_in_several_ways(one):
     assert server(one) == server("http://host/v1")
 
@@ -156,7 +160,8 @@ def test_another_server_is_another(varve_home, other):
 
 
 @pytest.mark.parametrize("url", ["http://me:hunter2pw@host/v1", "http://good.com\\@evil.com/v1", "http://@host/v1",
-                                 "http://host/v1?x=1", "http://host/\x1b[31m", "ftp://host", "http://[::1", "http://ho st"])  # fmt: skip
+                                 "http://host/v1?x=1", "http://host/\x1b[31m", "ftp://host",
+                                 "http://[::1", "http://ho st"])  # fmt: skip
 def test_an_address_that_is_no_plain_one_is_refused_and_not_repeated(varve_home, url):
     with pytest.raises(UsageError) as caught:
         server(url)
@@ -174,7 +179,9 @@ def echoing(request):
 
 @pytest.mark.parametrize("debug", [[], ["--debug"]])
 @pytest.mark.parametrize("last", ["ok", "401", "malformed"])
-def test_a_key_that_a_server_repeats_reaches_no_file_and_no_terminal(backtest, varve_home, last, debug, monkeypatch):
+def test_a_key_that_a_server_repeats_reaches_no_file_and_no_terminal(
+    backtest, varve_home, last, debug, monkeypatch
+):
     cut = KEY.removeprefix("sk-proj-")[3:13]
     bodies = {
         "ok": echoing,
@@ -182,7 +189,9 @@ def test_a_key_that_a_server_repeats_reaches_no_file_and_no_terminal(backtest, v
         "malformed": Behaviour(json.dumps({"error": f"Authorization: Bearer {KEY} {cut}"}).encode()),
     }
     with FakeModelServer([echoing] * 4 + [bodies[last]]) as server:
-        code, out, err = backtest("run", *WINDOW, "--llm", f"openai:fake@{server.base_url}", *debug, traceback=bool(debug))
+        code, out, err = backtest(
+            "run", *WINDOW, "--llm", f"openai:fake@{server.base_url}", *debug, traceback=bool(debug)
+        )
     assert code == (0 if last == "ok" else 4)
     no_piece_of_the_key(out, err)
     files = [path for path in varve_home.rglob("*") if path.is_file()]

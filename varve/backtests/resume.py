@@ -40,8 +40,8 @@ def resume_run(
 
     Args:
         given: settings given beside it; each must be the run's own.
-        servers: base URLs that may get the user's key though only the record names them. The model in ``given``
-            is one that the user named, too.
+        servers: base URLs that may get the user's key though only the record names them; the model in
+            ``given`` is one that the user named, too.
         on_recorded: called with how many steps the journal holds, of how many; the others are made (again).
 
     Raises:
@@ -60,7 +60,9 @@ def resume_run(
         _has_inputs(folder, run)
         check_software(run)
         named = (given or {}).get("llm")
-        prepared = prepare_recorded(folder, run, _same_model(run, [*servers, *([str(named)] if named else [])]))
+        prepared = prepare_recorded(
+            folder, run, _same_model(run, [*servers, *([str(named)] if named else [])])
+        )
         # A journal that was never begun, or lost its last transaction, has fewer steps and is whole.
         Journal(folder.journal, run_id=run.run_id).close()
         recorded = recorded_steps(folder, run)

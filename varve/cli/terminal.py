@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
 from varve.backtests.config import RunConfig
@@ -19,6 +17,7 @@ from varve.backtests.simulate.rule_search import tuning_sentence
 from varve.backtests.simulate.starting_memory import memory_sentences
 from varve.cli.cache import saved_usd
 from varve.cli.options import Output
+from varve.cli.screen import BarText, Screen, say, say_json
 from varve.errors import ModelTransportError, StorageError
 from varve.finllm.chat.model_cards import knowledge_warning
 
@@ -35,15 +34,15 @@ class RunProgress:
     """A progress bar with date, position, equity and failures; prints to standard error."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Screen(stderr=True)
         self._failures = 0
         self._folder: RunFolder | None = None
         self._llm = ""
         self._progress = Progress(
-            TextColumn("{task.fields[phase]:<8}"),
+            BarText("{task.fields[phase]:<8}"),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[state]}"),
+            BarText("{task.fields[state]}"),
             TimeRemainingColumn(compact=True),
             console=self._console,
             transient=True,
@@ -80,7 +79,7 @@ class RunProgress:
         position = record.portfolio.position(record.instrument)
         state = f"{record.session}  {position:+g}  {record.portfolio.equity:,.0f} {record.portfolio.currency}"
         if self._failures:
-            state += f"  [red]{self._failures} failed[/red]"
+            state += f"  {self._failures} failed"
         phase = "warm-up" if record.phase == "warmup" else "trading"
         self._progress.update(self._task, completed=done, phase=phase, state=state)
 
@@ -88,11 +87,11 @@ class RunProgress:
 def print_result(folder: RunFolder, output: Output) -> None:
     """Print a derived run's results to standard output."""
     if output is Output.QUIET:
-        print(folder.report)
+        say(folder.report)
         return
     metrics = read_metrics(folder)
     if output is Output.JSON:
-        print(json.dumps(metrics.as_json(), indent=2))
+        say_json(metrics.as_json())
         return
     _print_table(folder, metrics)
 
@@ -101,7 +100,7 @@ def _print_table(folder: RunFolder, metrics: RunMetrics) -> None:
     from varve.backtests.report.metric_rows import table_rows
     from varve.backtests.results.trial_count import trials_sentence
 
-    console = Console(highlight=False)
+    console = Screen()
     run = folder.read()
     console.print(
         headline(run.config, run.data_label, asks=run.model is not None),
@@ -155,7 +154,7 @@ def offer_unfinished(config: RunConfig) -> None:
 
     folder = unfinished_run(config)
     if folder is not None:
-        console = Console(stderr=True, highlight=False)
+        console = Screen(stderr=True)
         console.print(
             f"a run of these settings was stopped; go on with it: {_resume(folder.run_id, config.llm)}",
             soft_wrap=True,
@@ -172,10 +171,10 @@ def _resume(run_id: str, llm: str) -> str:
 def print_replayed(folder: RunFolder, replayed: Replayed, output: Output) -> None:
     """Say what a replay found."""
     if output is Output.JSON:
-        print(json.dumps({"run_id": folder.run_id, **replayed._asdict()}, indent=2))
+        say_json({"run_id": folder.run_id, **replayed._asdict()})
         return
-    print(f"{replayed.steps} steps of {folder.run_id} are equal to their replay")
+    say(f"{replayed.steps} steps of {folder.run_id} are equal to their replay")
     if replayed.digest is None:
-        print("the run was never finished, so it has no run digest")
+        say("the run was never finished, so it has no run digest")
     else:
-        print(f"run digest {replayed.digest}, the same")
+        say(f"run digest {replayed.digest}, the same")

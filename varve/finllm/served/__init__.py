@@ -18,8 +18,8 @@ _HOMES = {
 }
 
 __all__ = [
-    "SEND_KEY_TO",
     "LENGTH_VARIABLE",
+    "SEND_KEY_TO",
     "check_key_may_go",
     "leads_away",
 ]

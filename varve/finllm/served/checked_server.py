@@ -9,7 +9,6 @@ import json
 import os
 from collections.abc import Sequence
 
-import httpx
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage
@@ -97,8 +96,8 @@ class ServedModel(ChatOpenAI):
         return result
 
 
-def straight_client() -> httpx.Client:
-    """A client that goes where it is sent and no further: what a server redirects to got no key from anyone."""
+def straight_client() -> object:
+    """A client that goes where it is sent and no further: nobody gave a key to what a server points to."""
     return DefaultHttpxClient(follow_redirects=False, proxy=os.environ.get("OPENAI_PROXY") or None)
 
 

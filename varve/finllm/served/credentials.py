@@ -60,13 +60,20 @@ def server(url: str) -> tuple[str, str, int, str]:
     Raises:
         UsageError: if it is no plain http(s) address; an address that may hold a secret is not repeated.
     """
+    held = False
     try:
         parts = urlsplit(url.strip())
         port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-        plain = url.isascii() and url.isprintable() and "\\" not in url and bool(parts.hostname)
-        held = parts.username is not None or parts.password is not None or parts.query or parts.fragment
+        plain = (
+            url.isascii()
+            and url.isprintable()
+            and not set(url.strip()) & {"\\", " "}
+            and bool(parts.hostname)
+        )
+        user = parts.username is not None or parts.password is not None
+        held = user or bool(parts.query or parts.fragment)
     except (ValueError, KeyError):
-        plain, held = False, False
+        plain = False
     if not plain or held or parts.port == 0:
         what = "holds a name, a password or a query" if held else "is no http(s) address with host and port"
         raise UsageError(
