@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tomllib
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
+from varve.bounded import parse_toml, read_text
 from varve.errors import BadFileError, SettingError, near_names
 from varve.types import Json
 
@@ -123,11 +123,11 @@ def read_toml(path: Path) -> Settings:
     """The table of a TOML file.
 
     Raises:
-        BadFileError: if it is missing or no TOML.
+        BadFileError: if it is missing, no TOML, or larger or deeper than a settings file can be.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return parse_toml(read_text(path))
+    except (OSError, ValueError) as error:
         raise BadFileError(
             f"settings file {path} cannot be read as TOML: {error}", mend="give a UTF-8 TOML file"
         ) from error

@@ -7,7 +7,6 @@ owner's; they are resolved once, by :func:`varve.config.home`.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import secrets
 import shutil
@@ -15,9 +14,9 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from varve.config import canonical_json
+from varve.bounded import parse_json
 from varve.errors import BadFileError, StorageError
-from varve.redaction import hide
+from varve.harmless import hide
 from varve.types import Json
 
 MAX_JSON_BYTES = 64 * 2**20
@@ -123,14 +122,37 @@ def read_json(path: Path, *, mend: str) -> Json:
             infinities, halves of characters, thousands of brackets in each other.
     """
     try:
-        value: Json = json.loads(read_file(path).decode("utf-8"))
-        canonical_json(value).encode()
+        value: Json = parse_json(read_file(path))
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         why = "it is a symbolic link" if path.is_symlink() else _why(error)
         raise BadFileError(f"{path} cannot be read: {why}", mend=mend) from error
     return value
+
+
+def sync_files(folder: Path) -> None:
+    """Bring the files of a folder, and then its entries, to the disk.
+
+    Raises:
+        OSError: if that cannot be done.
+    """
+    for path in sorted(folder.iterdir()):
+        sync_folder(path)
+    sync_folder(folder)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's entries to the disk.
+
+    Raises:
+        OSError: if that cannot be done.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def refuse_links(paths: Iterable[Path], *, mend: str) -> None:
@@ -175,6 +197,4 @@ def _mend(path: Path) -> str:
 
 
 def _why(error: BaseException) -> str:
-    if isinstance(error, RecursionError):
-        return "its values are nested too deep"
     return (isinstance(error, OSError) and error.strerror) or str(error)

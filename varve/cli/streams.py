@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any, TextIO
 
 from varve.errors import StorageError
-from varve.redaction import hide
+from varve.harmless import hide
 
 
 class LastingStream:

@@ -36,7 +36,7 @@ from varve.backtests.simulate.window import Window
 from varve.envs.desk import in_words
 from varve.errors import BadFileError
 from varve.files import replace_file
-from varve.foreign import csv_text
+from varve.harmless import csv_text
 from varve.market.data import InstrumentData
 from varve.memory.history import Told
 from varve.types import Fill, Json, JsonObject, Usage

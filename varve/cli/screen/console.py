@@ -12,7 +12,7 @@ from rich.progress import Task, TextColumn
 from rich.text import Text
 
 from varve.cli.screen.plain import forget_impossible_sizes
-from varve.foreign import line, visible
+from varve.harmless import line, visible
 
 
 class Screen(Console):

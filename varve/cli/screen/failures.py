@@ -6,8 +6,7 @@ import sys
 import traceback
 
 from varve.errors import VarveError
-from varve.foreign import shortened, visible
-from varve.redaction import hide
+from varve.harmless import hide, shortened, visible
 
 CRASHED = 1
 """The exit code of what Varve did not expect: a defect."""

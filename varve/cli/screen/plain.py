@@ -6,7 +6,7 @@ import json
 import os
 import sys
 
-from varve.foreign import line
+from varve.harmless import line
 
 _SIZES = ("COLUMNS", "LINES", "TERMINAL_WIDTH")
 _SMALLEST, _LARGEST = 10, 10_000

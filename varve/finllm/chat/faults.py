@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from varve.errors import ModelTransportError
 from varve.finllm.replies.untrusted import clean
-from varve.redaction import HIDDEN, KEY_VARIABLE, hide, is_secret
+from varve.harmless import HIDDEN, KEY_VARIABLE, hide, is_secret
 
 __all__ = ["HIDDEN", "KEY_VARIABLE", "Fault", "fault_of", "hide", "mend_of", "secrets_of"]
 

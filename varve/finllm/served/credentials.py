@@ -17,7 +17,7 @@ from pydantic import Field
 
 from varve.config import FrozenConfig, home, read_toml
 from varve.errors import SettingError, UsageError
-from varve.redaction import KEY_VARIABLE, key_in_environment
+from varve.harmless import KEY_VARIABLE, key_in_environment
 
 HOME_FILE = "config.toml"
 SEND_KEY_TO = "--send-key-to"

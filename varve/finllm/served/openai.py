@@ -25,7 +25,7 @@ from pydantic import SecretStr
 from varve.errors import SettingError, UsageError
 from varve.finllm.langchain import More, Tool
 from varve.finllm.served.credentials import SERVED, server
-from varve.redaction import KEY_VARIABLE
+from varve.harmless import KEY_VARIABLE
 from varve.types import JsonObject
 
 TIMEOUT_VARIABLE = "VARVE_MODEL_TIMEOUT_S"

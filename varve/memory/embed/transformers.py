@@ -8,7 +8,6 @@ first text is embedded that the vector cache does not have.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from varve.bounded import parse_json, read_text
 from varve.errors import BadFileError, NoDataError, UsageError
 from varve.memory.embed.base import Embedder, Vectors
 from varve.memory.embed.vector_cache import CachedEmbedder
@@ -148,7 +148,7 @@ class TransformerEmbedder:
         if default is not None and not path.exists():
             return default
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = parse_json(read_text(path, 128 * 2**20))
         except (OSError, ValueError) as error:
             raise self._bad(f"{name} cannot be read: {error}") from error
         if not isinstance(found, dict):
