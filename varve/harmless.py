@@ -1,9 +1,9 @@
-"""Text made harmless before it is written or shown: keys hidden, commands to a terminal seen, formulas marked.
+"""Text made harmless before it is written or shown: keys hidden, terminal codes seen, formulas marked.
 
 Tickers, file names, notes, news, replies, names in a record and what a server says were written by others.
-On a page, Jinja escapes them; in a prompt, :mod:`varve.finllm.replies.untrusted` does. A server may repeat the
-key that it was sent, whole or cut, and exceptions quote requests: so not the key alone is hidden, but each run
-of 8 of its characters.
+On a page, Jinja escapes them; in a prompt, :mod:`varve.finllm.replies.untrusted` does. A server may repeat
+the key that it was sent, whole or cut, and exceptions quote requests: so not the key alone is hidden, but
+each run of 8 of its characters.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
@@ -16,7 +17,7 @@ from langchain_core.messages.tool import invalid_tool_call
 from langchain_core.outputs import ChatResult
 from langchain_core.runnables import Runnable
 from langchain_openai import ChatOpenAI
-from openai import APIResponseValidationError, DefaultHttpxClient
+from openai import APIResponseValidationError, DefaultAsyncHttpxClient, DefaultHttpxClient
 
 from varve.errors import ModelTransportError
 from varve.finllm.langchain import More, Tool
@@ -96,9 +97,13 @@ class ServedModel(ChatOpenAI):
         return result
 
 
-def straight_client() -> object:
-    """A client that goes where it is sent and no further: nobody gave a key to what a server points to."""
-    return DefaultHttpxClient(follow_redirects=False, proxy=os.environ.get("OPENAI_PROXY") or None)
+def straight_clients() -> dict[str, Any]:
+    """Clients that go where they are sent and no further: nobody gave a key to what a server points to."""
+    proxy = os.environ.get("OPENAI_PROXY") or None
+    return {
+        "http_client": DefaultHttpxClient(follow_redirects=False, proxy=proxy),
+        "http_async_client": DefaultAsyncHttpxClient(follow_redirects=False, proxy=proxy),
+    }
 
 
 def _only_choice(plain: object) -> Reply:

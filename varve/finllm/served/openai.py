@@ -102,7 +102,7 @@ class OpenAIModel(BaseChatModel):
     @cached_property
     def client(self) -> BaseChatModel:
         """The client, made at the first call."""
-        from varve.finllm.served.checked_server import ServedModel, straight_client
+        from varve.finllm.served.checked_server import ServedModel, straight_clients
 
         return ServedModel(
             model=self.model,
@@ -115,7 +115,7 @@ class OpenAIModel(BaseChatModel):
             max_completion_tokens=self.max_completion_tokens,
             use_responses_api=False,
             openai_proxy=None,
-            http_client=straight_client(),
+            **straight_clients(),
         )
 
     def bind_tools(self, tools: Sequence[Tool], **kwargs: More) -> Runnable[LanguageModelInput, AIMessage]:
