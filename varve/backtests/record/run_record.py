@@ -262,7 +262,7 @@ class RunRecord(Entry):
     """What it was made with; no versions where nobody says."""
     trial: TrialEntry | None = None
     """The registry that it was entered in; None in runs of before there was one."""
-    resumed_at: Many[Instant] = ()
+    resumed_at: Many[str] = ()
     """When it was resumed, ISO, UTC, in order."""
     damaged_replies: Many[str] = ()
     """Keys of replies in the cache that were damaged; the model was asked again."""
