@@ -10,11 +10,9 @@ from __future__ import annotations
 import json
 import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
-
-from varve.types import Json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,7 +78,7 @@ def parse_json(text: str | bytes) -> Any:
     if text.count("[") + text.count("{") > MAX_DEPTH:
         check_depth(value)
     if "\\u" in text:
-        _check_characters(value)
+        check_characters(value)
     return value
 
 
@@ -138,8 +136,12 @@ def _no_number(text: str) -> NoReturn:
     raise BeyondBounds(f"{text} is no JSON")
 
 
-def _check_characters(value: Json) -> None:
-    """Raises BeyondBounds for half a character, which no file can hold."""
+def check_characters(value: object) -> None:
+    """Check that no text in lists and tables holds half a character, which no file can hold.
+
+    Raises:
+        BeyondBounds: otherwise.
+    """
     waiting: list[Any] = [value]
     while waiting:
         one = waiting.pop()
@@ -148,7 +150,7 @@ def _check_characters(value: Json) -> None:
                 raise BeyondBounds("it holds half a character")
         elif isinstance(one, Mapping):
             waiting += [*one.keys(), *one.values()]
-        elif isinstance(one, Sequence):
+        elif isinstance(one, list | tuple):
             waiting += one
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from varve.bounded import UNREADABLE, check_depth, parse_toml, read_text
+from varve.bounded import UNREADABLE, check_characters, check_depth, parse_toml, read_text
 from varve.errors import BadFileError, SettingError, near_names
 from varve.harmless import shortened
 from varve.types import Json
@@ -53,6 +53,7 @@ class FrozenConfig(BaseModel):
         """
         try:
             check_depth(values)
+            check_characters(values)
             return cls(**values)
         except ValidationError as error:
             raise _setting_error(cls, error) from error

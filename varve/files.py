@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from varve.bounded import parse_json
-from varve.errors import BadFileError, StorageError
-from varve.harmless import hide
+from varve.errors import BadFileError, StorageError, UsageError
+from varve.harmless import hide, shortened
 from varve.types import Json
 
 MAX_JSON_BYTES = 64 * 2**20
@@ -111,6 +111,26 @@ def read_file(path: Path, limit: int = MAX_JSON_BYTES) -> bytes:
     if len(content) > limit:
         raise OSError(f"it has more than {limit:,} bytes")
     return content
+
+
+def named_path(given: str | Path) -> Path:
+    """A path as a user wrote it, ``~`` resolved.
+
+    Raises:
+        UsageError: if it can be none: no such user, no home folder, too long, a zero byte in it.
+    """
+    try:
+        path = Path(given).expanduser()
+        path.is_dir()
+        os.fsencode(path)
+    except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, PermissionError):
+            return path
+        why = (isinstance(error, OSError) and error.strerror) or str(error)
+        raise UsageError(
+            f"{shortened(str(given), 200)!r} can be no path: {why}", mend="give the path of a file or folder"
+        ) from error
+    return path
 
 
 def read_json(path: Path, *, mend: str) -> Json:

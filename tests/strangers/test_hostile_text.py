@@ -1,4 +1,4 @@
-"""One hostile text in every field that someone else fills: no terminal, page, table or prompt takes it for more."""
+"""One hostile text in every field that someone else fills: no terminal, page or table takes it for more."""
 
 import csv
 import json
@@ -17,7 +17,10 @@ pytest.importorskip("langchain_openai")
 
 MARKUP = "[/b][red]evil[/red][link=http://x]"
 CODES = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\x08\u202egnp.exe\u2066\u200b\u2028\x00"
-PAGE = "</td></script><script>alert(1)</script><img src=x onerror=alert(1)>\" onmouseover='a' {{7*7}} $\\frac{1}{0}$"
+PAGE = (
+    "</td></script><script>alert(1)</script><img src=x onerror=alert(1)>\" onmouseover='a' {{7*7}} "
+    "$\\frac{1}{0}$"
+)
 HOSTILE = f"=cmd|' /C calc'!A1 {MARKUP} {PAGE} javascript:alert(1)"
 SHOWN = HOSTILE + CODES
 WINDOW = ["--ticker", "TSLA", "--start", "2023-03-01", "--end", "2023-03-10", "--warmup-start", "2023-02-27"]
@@ -62,7 +65,8 @@ def shown(backtest, folder):
     """What every command that shows a run prints of it."""
     commands = (
         ["report", folder], ["compare", folder, folder], ["rescore", folder], ["memory", "show", folder],
-        ["memory", "timeline", folder], ["trials", "list"], ["replay", folder], ["audit", folder, "--seeds", "0"],
+        ["memory", "timeline", folder], ["trials", "list"], ["replay", folder],
+        ["audit", folder, "--seeds", "0"],
         ["report", folder, "--json"], ["compare", folder, "--json"], ["run", "--resume", folder],
     )  # fmt: skip
     for command in commands:
@@ -144,17 +148,20 @@ def test_a_field_of_a_file_of_prices_is_shown_as_it_is(backtest, shared_data):
     assert "[/b]evil" in backtest("data", "show", "EVIL")[1]
 
 
+RUN = ["run", "--ticker", "TSLA"]
+
+
 @pytest.mark.parametrize("words", [
-    ["run", "--ticker", SHOWN], ["run", f"--{SHOWN}"], [SHOWN], ["run", "--seed", SHOWN, "--ticker", "A"], ["data", "show", SHOWN],
-    ["data", "import", SHOWN, "--ticker", "A"], ["report", SHOWN], ["compare", SHOWN, SHOWN], ["list", SHOWN], ["list", "settings", SHOWN],
-    ["run", "--ticker", "TSLA", "--agent", SHOWN], ["run", "--ticker", "TSLA", "--llm", SHOWN], ["run", "--ticker", "TSLA", "--set", SHOWN],
-    ["run", "--ticker", "TSLA", "--llm", f"openai:{SHOWN}@http://h"], ["run", "--ticker", "TSLA", "--start", SHOWN], ["run", "--config", SHOWN],
-    ["cache", "import", SHOWN], ["memory", "import", SHOWN], ["memory", "show", SHOWN], ["trials", "list", "--ticker", SHOWN], ["sweep", SHOWN],
-    ["run", "--ticker", "TSLA", "--memory", SHOWN], ["run", "--ticker", "TSLA", "--embedder", SHOWN], ["rescore", SHOWN, "--rules", SHOWN],
-    ["llm", "serve-recipe", SHOWN], ["llm", "doctor", "--llm", SHOWN], ["cache", "prune", "--model", SHOWN],
+    [], ["run", "--ticker"], ["run", "--resume"], ["run", "--config"], ["run", "--ticker", "A", "--seed"],
+    [*RUN, "--agent"], [*RUN, "--llm"], [*RUN, "--set"], [*RUN, "--start"], [*RUN, "--memory"],
+    [*RUN, "--embedder"], [*RUN, "--world"], [*RUN, "--costs"], ["data", "show"], ["report"], ["compare"],
+    ["data", "import", "--ticker", "A"], ["list"], ["list", "settings"], ["cache", "import"], ["sweep"],
+    ["memory", "import"], ["memory", "show"], ["trials", "list", "--ticker"], ["rescore"], ["replay"],
+    ["llm", "serve-recipe"], ["llm", "doctor", "--llm"], ["cache", "prune", "--model"],
 ])  # fmt: skip
 def test_a_hostile_argument_is_shown_as_it_is(backtest, words):
-    code, out, err = backtest(*words)
-    assert code in ((0,) if words[0] in ("trials", "llm") and "doctor" not in words else (2, 3)), err
+    code, out, err = backtest(*words, HOSTILE + CODES.replace("\x00", ""))
+    fine = words[:2] in (["trials", "list"], ["llm", "serve-recipe"])
+    assert code in ((0,) if fine else (2, 3)), err
     assert commands_nothing(out + err)
     assert err.count("error: ") <= 1

@@ -28,6 +28,7 @@ from varve.cli.sweep import sweep
 from varve.cli.trials import trials_app
 from varve.config import Described
 from varve.errors import UnknownNameError, UsageError, VarveError
+from varve.harmless import shortened
 
 app = typer.Typer(
     name="backtest",
@@ -69,6 +70,12 @@ def main() -> None:
 
 def _exit_code(arguments: list[str]) -> int:
     """Do what is asked; what typer says of the words of a command is shown as every failure is."""
+    for argument in arguments:
+        if "\0" in argument or not _is_text(argument):
+            raise UsageError(
+                f"the argument {shortened(argument, 80)!r} is no text: a zero byte, or no UTF-8",
+                mend="give it again, in UTF-8",
+            )
     try:
         done = app(args=arguments, standalone_mode=False)
     except SystemExit as stop:
@@ -85,6 +92,14 @@ def _exit_code(arguments: list[str]) -> int:
             show_usage_error(said(), None if context is None else context.command_path)
         return 2
     return done if isinstance(done, int) else 0
+
+
+def _is_text(argument: str) -> bool:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _print_version(wanted: bool) -> None:

@@ -19,8 +19,10 @@ import typer
 from pydantic_core import PydanticUndefined
 
 from varve.backtests.config import RunConfig
+from varve.bounded import MAX_DEPTH, BeyondBounds, parse_toml
 from varve.config import joined, read_toml
 from varve.errors import UsageError
+from varve.harmless import shortened
 
 PANELS: dict[str, tuple[str, ...]] = {
     "What decides": ("agent", "llm", "decide", "abstain_below", "abstain_as", "tune", "seed"),
@@ -276,13 +278,19 @@ def settings_of(pairs: list[str]) -> dict[str, Any]:
     Raises:
         UsageError: for a text without a name or without ``=``, or one setting given as two things.
     """
-    import tomllib
-
     settings: dict[str, Any] = {}
     for key, text in pairs_of(pairs, "--set").items():
+        if key.count(".") >= MAX_DEPTH or not all(key.split(".")):
+            raise UsageError(
+                f"--set was given the name {shortened(key, 200)!r}; names, with a dot between them, expected",
+                mend="see: backtest list settings NAME",
+            )
+        value: Any
         try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+            value = parse_toml(f"value = {text}")["value"]
+        except BeyondBounds as error:
+            raise UsageError(f"--set {key} cannot be read: {error}", mend="give one value") from error
+        except ValueError:
             value = text
         for part in reversed(key.split(".")):
             value = {part: value}

@@ -43,6 +43,7 @@ CUTS = 6
 """At how many instants the future is another: so many of all decisions, and of those with an order; beside
 them at two lessons."""
 
+MAX_SEEDS = 1000
 LEVEL = 0.01
 EDGE_TICKER = "MSFT"
 EDGE_WARMUP, EDGE_START, EDGE_END = date(2022, 11, 1), date(2023, 1, 3), date(2023, 6, 27)
@@ -62,7 +63,8 @@ def audit_run(
         on_check: called with each result as it is there.
 
     Raises:
-        UsageError: if the run was not finished, ``seeds`` is 1 or below 0, or a key would go to a server that
+        UsageError: if the run was not finished, ``seeds`` is 1, below 0 or above
+            1,000, or a key would go to a server that
             the record alone names.
         BadFileError: if its folder is not whole.
     """
@@ -72,8 +74,8 @@ def audit_run(
             f"run {folder.run_id} is {run.status}, a finished one expected",
             mend=f"backtest run --resume {folder.run_id}",
         )
-    if seeds < 0 or seeds == 1:
-        raise UsageError(f"{seeds} seeds given; 0, or at least 2 expected", mend="--seeds 20")
+    if seeds < 0 or seeds == 1 or seeds > MAX_SEEDS:
+        raise UsageError(f"{seeds:.3g} seeds given; 0, or 2 to {MAX_SEEDS} expected", mend="--seeds 20")
     if seeds and run.model is not None:
         again = f"backtest audit {run.run_id} --send-key-to BASE_URL"
         check_key_may_go(run.config.llm, named_by=f"run {run.run_id}", given=servers, again=again)

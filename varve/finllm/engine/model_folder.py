@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from varve.bounded import UNREADABLE, parse_json, read_text
 from varve.errors import BadFileError, NoDataError
+from varve.files import named_path
 from varve.harmless import shortened
 
 ConfigTable = dict[str, Any]
@@ -56,13 +57,11 @@ def find_folder(given: str) -> Path:
 
     Raises:
         NoDataError: if there is neither; nothing is downloaded.
+        UsageError: if it can be no path.
     """
-    try:
-        folder = Path(given).expanduser()
-        if folder.is_dir():
-            return folder
-    except (OSError, RuntimeError, ValueError) as error:  # no such user, too long, no text of a path
-        raise NoDataError(f"{given!r} can be no folder: {error}", mend=_MEND) from error
+    folder = named_path(given)
+    if folder.is_dir():
+        return folder
     if given.count("/") == 1 and not given.startswith((".", "~", "/")):
         from huggingface_hub import try_to_load_from_cache
 

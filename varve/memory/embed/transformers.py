@@ -17,6 +17,7 @@ import numpy as np
 
 from varve.bounded import parse_json, read_text
 from varve.errors import BadFileError, NoDataError, UsageError
+from varve.files import named_path
 from varve.memory.embed.base import Embedder, Vectors
 from varve.memory.embed.vector_cache import CachedEmbedder
 from varve.types import JsonObject
@@ -56,7 +57,7 @@ class TransformerEmbedder:
     """
 
     def __init__(self, name: str, folder: Path) -> None:
-        self.name, self.folder = name, folder.expanduser()
+        self.name, self.folder = name, named_path(folder)
         if not self.folder.is_dir():
             raise NoDataError(f"embedder {name!r}: there is no folder {self.folder}", mend=_MEND_FOLDER)
         config = self._json("config.json")
