@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -88,6 +89,9 @@ def parse_toml(text: str) -> dict[str, Any]:
     Raises:
         ValueError: if it is no TOML, or beyond bounds.
     """
+    # A name of ten thousand parts takes the reader half a minute.
+    if _DEEP_NAME.search(text):
+        raise BeyondBounds(_TOO_DEEP)
     try:
         value = tomllib.loads(text)
     except RecursionError as error:
@@ -96,6 +100,9 @@ def parse_toml(text: str) -> dict[str, Any]:
     return value
 
 
+_PART = r"""(?:[\w-]++|"[^"\n]{0,80}"|'[^'\n]{0,80}')[ \t]{0,9}\.[ \t]{0,9}"""
+_DEEP_NAME = re.compile(rf"(?<![\w-])(?:{_PART}){{{MAX_DEPTH}}}")
+"""Dotted parts of a name, one behind the other; no sentence has so many."""
 _TOO_DEEP = f"its values are nested too deep: at most {MAX_DEPTH} levels are read"
 
 

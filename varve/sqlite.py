@@ -130,6 +130,8 @@ class SqliteFile:
         with self._lock:
             try:
                 yield
+            except UnicodeDecodeError as error:  # a message of SQLite's own that quotes what is no text
+                raise self.damaged("it holds what is no text") from error
             except sqlite3.DatabaseError as error:
                 # A table that is there already is no trouble of the disk: another program made this file.
                 if isinstance(error, sqlite3.OperationalError) and "already exists" not in str(error):

@@ -66,7 +66,15 @@ def read_tables(folder: Path) -> tuple[BarSeries, tuple[Document, ...], tuple[Co
     raw = table("bars")
 
     def column(name: str, dtype: str) -> np.ndarray:
-        return np.array(raw.column(name).to_numpy(), dtype=dtype)
+        import pyarrow as pa
+
+        kinds = {"datetime64[D]": pa.date32(), "int64": pa.int64(), "float64": pa.float64()}
+        found = raw.column(name)
+        if found.type != kinds[dtype] or found.null_count:
+            raise ValueError(
+                f"the column {name} holds {found.type}, {found.null_count} of its values unknown"
+            )
+        return np.array(found.to_numpy(), dtype=dtype)
 
     bars = BarSeries(
         sessions=column("session", "datetime64[D]"),

@@ -128,7 +128,9 @@ class ReplyCache:
         query = f"SELECT {_OF_ROW}, CAST(created_at AS BLOB), sha256 FROM replies {where} ORDER BY key"
         with self._file.failing("read"):
             rows = self._file.db.execute(query, given).fetchall()
-        for *columns, created_at, sha256 in rows:
+        for *given_columns, sha256 in rows:
+            # A damaged row may lack what its table says that every row has.
+            *columns, created_at = [column or b"" for column in given_columns]
             texts = [column.decode("utf-8", "replace") for column in (*columns, created_at)]
             whole = sha256 == _entry_hash(*columns)
             key, model, fingerprint, reply, usage, made = texts
