@@ -113,7 +113,7 @@ def check_depth(value: object, limit: int = MAX_DEPTH) -> None:
         BeyondBounds: otherwise.
     """
     level: list[Any] = [value]
-    for _ in range(limit + 1):
+    for _ in range(limit):
         level = [
             inner
             for one in level
