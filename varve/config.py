@@ -207,12 +207,15 @@ def home() -> Path:
     """
     given = os.environ.get("VARVE_HOME")
     try:
-        return (Path(given).expanduser() if given else Path.home() / ".varve").resolve()
+        found = (Path(given).expanduser() if given else Path.home() / ".varve").resolve()
+        found.is_dir()  # says what can be no path
+        return found
     except (OSError, RuntimeError, ValueError) as error:
+        why = (isinstance(error, OSError) and error.strerror) or error
         raise SettingError(
-            f"VARVE_HOME is {given!r}, which names no folder: {error}"
+            f"VARVE_HOME is {shortened(given, 200)!r}, which names no folder: {why}"
             if given
-            else f"VARVE_HOME is not set, and there is no home folder: {error}",
+            else f"VARVE_HOME is not set, and there is no home folder: {why}",
             mend="set VARVE_HOME to the folder that is to hold data and runs",
         ) from error
 

@@ -86,7 +86,7 @@ def test_a_stored_ticker_that_is_a_bomb_is_refused(backtest, varve_home, tmp_pat
 
 @pytest.mark.parametrize("table", [
     pa.table({"a": pa.array(["x", None, "y"]), "n": pa.array([1.5, None, float("nan")])}),
-    pa.table({"v": pa.array([[1.0, 2.0], [3.0, 4.0]], pa.list_(pa.float32(), 2)), "l": pa.array([["a"], []])}),
+    pa.table({"v": pa.array([[1.0, 2.0], [3.0, 4.0]], pa.list_(pa.float32(), 2)), "l": [["a"], []]}),
     pa.table({"a": pa.array([], pa.string()), "v": pa.array([], pa.list_(pa.string()))}),
     pa.table({"d": pa.array([0, 1], pa.date32()), "t": pa.array([0, 1], pa.timestamp("us", "UTC"))}),
 ])  # fmt: skip

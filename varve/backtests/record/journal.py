@@ -6,6 +6,7 @@ derived from the journal and the inputs, and can be deleted and built again.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -222,7 +223,9 @@ _JSON_COLUMNS = frozenset(
 )
 
 
-def _read(name: str, value: str | int | float | None) -> Json:
+def _read(name: str, value: str | int | float | bytes | None) -> Json:
+    if isinstance(value, bytes) or (isinstance(value, float) and not math.isfinite(value)):
+        raise ValueError(f"{name} holds what is no text and no number")
     if name not in _JSON_COLUMNS:
         return value
     read: Json = parse_json(value if isinstance(value, str) else "null")

@@ -375,9 +375,10 @@ def make_hf(argument: str, *, seed: int) -> LocalModel:
     folder, plus, adapter = argument.rpartition("+")
     if not plus or named_path(argument).is_dir():
         folder, adapter = argument, ""
+    tuned = str(named_path(adapter)) if adapter else None
     return LocalModel(
         folder=str(find_folder(folder)),
-        adapter=str(named_path(adapter)) if adapter else None,
+        adapter=tuned,
         seed=seed,
         max_new_tokens=_max_new_tokens(),
     )
