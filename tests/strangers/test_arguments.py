@@ -67,7 +67,8 @@ def test_a_day_without_data_is_one_message(backtest, day):
 
 
 @pytest.mark.parametrize("change", [
-    {"COLUMNS": "0"}, {"COLUMNS": "x"}, {"COLUMNS": "-1"}, {"COLUMNS": "1"}, {"COLUMNS": "9" * 50}, {"LINES": "0"},
+    {"COLUMNS": "0"}, {"COLUMNS": "x"}, {"COLUMNS": "-1"}, {"COLUMNS": "1"}, {"COLUMNS": "9" * 50},
+    {"LINES": "0"},
     {"TERMINAL_WIDTH": "x"}, {"TERMINAL_WIDTH": "0"}, {"PYTHONIOENCODING": "ascii"}, {"TERM": ""},
 ])  # fmt: skip
 def test_a_terminal_of_no_size_shows_what_any_shows(tmp_path, change):
@@ -80,27 +81,24 @@ def test_a_terminal_of_no_size_shows_what_any_shows(tmp_path, change):
         assert len(done.stdout.splitlines()) < 400
 
 
-@pytest.mark.parametrize("change", [
-    {"VARVE_HOME": "~nouser/x"}, {"VARVE_HOME": "", "HOME": None}, {"VARVE_HOME": "/dev/null/x"},
-    {"VARVE_HOME": "x" * 5000}, {"VARVE_HOME": "/proc/nothing"},
-])  # fmt: skip
-def test_a_home_that_can_be_none_is_one_message(change):
-    env = {**os.environ, **change}
-    env = {name: value for name, value in env.items() if value is not None}
-    if "HOME" not in env:
-        # Where the system itself knows a home folder of the user, there is one.
-        import pwd
-
-        if os.getuid() in [user.pw_uid for user in pwd.getpwall()]:
-            pytest.skip("the system knows a home folder of this user")
-    for words in (
-        ["run", "--ticker", "TSLA", "--agent", "buy-and-hold"],
-        ["data", "show", "NONE"],
-        ["trials", "list"],
-    ):
+@pytest.mark.parametrize("home", ["~nouser/x", "/dev/null/x", "x" * 5000, "/proc/nothing"])
+def test_a_home_that_can_be_none_is_one_message(home):
+    env = {**os.environ, "VARVE_HOME": home}
+    for words in ([*RULE], ["data", "show", "NONE"], ["trials", "list"]):
         done = subprocess.run(
             [sys.executable, "-m", "varve.cli.app", *words], env=env, capture_output=True, text=True
         )
         assert done.returncode in ((0, 2, 3) if words[0] != "run" else (2, 3)), done.stderr
         assert "Traceback" not in done.stderr
         assert done.stderr.count("error: ") == (done.returncode != 0)
+
+
+def test_no_home_at_all_is_one_message(backtest, monkeypatch):
+    monkeypatch.delenv("VARVE_HOME")
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda number: {}[number])
+    for words in ([*RULE], ["trials", "list"], ["data", "list"], ["llm", "models"]):
+        code, _, err = backtest(*words)
+        assert code == 2
+        assert "set VARVE_HOME" in err
+        assert err.count("error: ") == 1
