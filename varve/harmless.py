@@ -26,7 +26,7 @@ PIECE = 8
 # What every key of a maker begins with, and says nothing of the key.
 _PUBLIC = re.compile(
     r"(?:sk-(?:proj-|svcacct-|admin-|ant-(?:api\d\d-)?|or-(?:v\d-)?|lf-|test-|live-)?|pk-(?:lf-)?"
-    r"|gsk_|hf_|xai-|pplx-|nvapi-|AIza|r8_|fw_|csk-|Bearer )",
+    r"|gsk_|hf_|xai-|pplx-|nvapi-|AIza|r8_|fw_|csk-)",
     re.IGNORECASE,
 )
 # What people set where a client insists on a key and the server wants none.
