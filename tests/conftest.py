@@ -54,7 +54,7 @@ def backtest(
 
     from varve.cli import app as cli
 
-    def run(*arguments: object) -> tuple[int, str, str]:
+    def run(*arguments: object, traceback: bool = False) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["backtest", *map(str, arguments)])
         try:
             cli.main()
@@ -62,7 +62,7 @@ def backtest(
         except SystemExit as stop:
             code = int(stop.code or 0)
         out = capsys.readouterr()
-        assert "Traceback" not in out.err + out.out
+        assert traceback or "Traceback" not in out.err + out.out
         return code, out.out, out.err
 
     return run

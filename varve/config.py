@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
-import tomllib
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
+from varve.bounded import UNREADABLE, check_characters, check_depth, parse_toml, read_text
 from varve.errors import BadFileError, SettingError, near_names
+from varve.harmless import shortened
 from varve.types import Json
 
 Settings = dict[str, Any]
 """A table of settings as TOML, Python or a shell gives it, tables in it too; not yet checked."""
+
+
+MAX_NUMBER = 1e15
+"""The largest number that a setting can be; whole ones have 64 bits."""
 
 
 class FrozenConfig(BaseModel):
@@ -29,6 +35,15 @@ class FrozenConfig(BaseModel):
         frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True
     )
 
+    @model_validator(mode="after")
+    def _within_reason(self) -> Self:
+        """No number is so large that computing with it fails."""
+        for name, value in self:
+            whole = isinstance(value, int) and not -(2**63) <= value < 2**63
+            if whole or (isinstance(value, float) and (value != value or MAX_NUMBER < abs(value) < math.inf)):
+                raise ValueError(f"{name} cannot be {value:.3g}: a number of at most {MAX_NUMBER:g} expected")
+        return self
+
     @classmethod
     def build(cls, **values: object) -> Self:
         """Validate ``values``.
@@ -37,9 +52,14 @@ class FrozenConfig(BaseModel):
             SettingError: naming the setting, what was given and what was expected.
         """
         try:
+            check_depth(values)
+            check_characters(values)
             return cls(**values)
         except ValidationError as error:
             raise _setting_error(cls, error) from error
+        # What a validator stumbles over is a value of a kind that it does not know.
+        except UNREADABLE as error:
+            raise SettingError(f"settings of {cls.__name__} cannot be used: {error}") from error
 
     @classmethod
     def from_toml(cls, path: Path, **overrides: object) -> Self:
@@ -123,11 +143,11 @@ def read_toml(path: Path) -> Settings:
     """The table of a TOML file.
 
     Raises:
-        BadFileError: if it is missing or no TOML.
+        BadFileError: if it is missing, no TOML, or larger or deeper than a settings file can be.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return parse_toml(read_text(path))
+    except (OSError, ValueError) as error:
         raise BadFileError(
             f"settings file {path} cannot be read as TOML: {error}", mend="give a UTF-8 TOML file"
         ) from error
@@ -187,12 +207,15 @@ def home() -> Path:
     """
     given = os.environ.get("VARVE_HOME")
     try:
-        return (Path(given).expanduser() if given else Path.home() / ".varve").resolve()
+        found = (Path(given).expanduser() if given else Path.home() / ".varve").resolve()
+        found.is_dir()  # says what can be no path
+        return found
     except (OSError, RuntimeError, ValueError) as error:
+        why = (isinstance(error, OSError) and error.strerror) or error
         raise SettingError(
-            f"VARVE_HOME is {given!r}, which names no folder: {error}"
+            f"VARVE_HOME is {shortened(given, 200)!r}, which names no folder: {why}"
             if given
-            else f"VARVE_HOME is not set, and there is no home folder: {error}",
+            else f"VARVE_HOME is not set, and there is no home folder: {why}",
             mend="set VARVE_HOME to the folder that is to hold data and runs",
         ) from error
 
@@ -206,4 +229,6 @@ def _setting_error(cls: type[BaseModel], error: ValidationError) -> SettingError
         close = near_names(key, known)
         hint = f"did you mean {close[0]!r}?" if close else f"known settings: {', '.join(known)}"
         return SettingError(f"unknown setting {name!r} for {cls.__name__}", mend=hint)
-    return SettingError(f"setting {name!r} cannot be {first.get('input')!r}: {first['msg']}")
+    return SettingError(
+        f"setting {name!r} cannot be {shortened(repr(first.get('input')), 200)}: {first['msg']}"
+    )

@@ -18,6 +18,8 @@ _STYLE: dict[str, object] = {
     "axes.titlelocation": "left",
     "axes.titleweight": "bold",
     "legend.frameon": False,
+    # A dollar in a name is a dollar, and no formula that may not be one.
+    "text.parse_math": False,
 }
 
 # Settings of a figure are the whole process's while it is drawn, and the fonts are never safe to share.

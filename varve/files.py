@@ -7,7 +7,6 @@ owner's; they are resolved once, by :func:`varve.config.home`.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import secrets
 import shutil
@@ -15,8 +14,9 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from varve.config import canonical_json
-from varve.errors import BadFileError, StorageError
+from varve.bounded import parse_json
+from varve.errors import BadFileError, StorageError, UsageError
+from varve.harmless import hide, shortened
 from varve.types import Json
 
 MAX_JSON_BYTES = 64 * 2**20
@@ -64,12 +64,12 @@ def replace_file(path: Path, data: str | bytes) -> None:
 
     Args:
         path: the file; its folder must be there and be no link.
-        data: text (written as UTF-8) or bytes.
+        data: text (written as UTF-8, without the user's key wherever it came from) or bytes.
 
     Raises:
         StorageError: if it cannot be written; what was there before is unharmed.
     """
-    content = data.encode() if isinstance(data, str) else data
+    content = hide(data).encode() if isinstance(data, str) else data
     name = f".{path.name}.{secrets.token_hex(8)}.partial"
     try:
         folder = os.open(path.parent, _FOLDER)
@@ -113,6 +113,26 @@ def read_file(path: Path, limit: int = MAX_JSON_BYTES) -> bytes:
     return content
 
 
+def named_path(given: str | Path) -> Path:
+    """A path as a user wrote it, ``~`` resolved.
+
+    Raises:
+        UsageError: if it can be none: no such user, no home folder, too long, a zero byte in it.
+    """
+    try:
+        path = Path(given).expanduser()
+        path.is_dir()
+        os.fsencode(path)
+    except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, PermissionError):
+            return path
+        why = (isinstance(error, OSError) and error.strerror) or str(error)
+        raise UsageError(
+            f"{shortened(str(given), 200)!r} can be no path: {why}", mend="give the path of a file or folder"
+        ) from error
+    return path
+
+
 def read_json(path: Path, *, mend: str) -> Json:
     """Read a JSON file of a run folder.
 
@@ -122,14 +142,37 @@ def read_json(path: Path, *, mend: str) -> Json:
             infinities, halves of characters, thousands of brackets in each other.
     """
     try:
-        value: Json = json.loads(read_file(path).decode("utf-8"))
-        canonical_json(value).encode()
+        value: Json = parse_json(read_file(path))
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         why = "it is a symbolic link" if path.is_symlink() else _why(error)
         raise BadFileError(f"{path} cannot be read: {why}", mend=mend) from error
     return value
+
+
+def sync_files(folder: Path) -> None:
+    """Bring the files of a folder, and then its entries, to the disk.
+
+    Raises:
+        OSError: if that cannot be done.
+    """
+    for path in sorted(folder.iterdir()):
+        sync_folder(path)
+    sync_folder(folder)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's entries to the disk.
+
+    Raises:
+        OSError: if that cannot be done.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def refuse_links(paths: Iterable[Path], *, mend: str) -> None:
@@ -174,6 +217,4 @@ def _mend(path: Path) -> str:
 
 
 def _why(error: BaseException) -> str:
-    if isinstance(error, RecursionError):
-        return "its values are nested too deep"
     return (isinstance(error, OSError) and error.strerror) or str(error)

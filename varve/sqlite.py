@@ -14,6 +14,9 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 from varve import files
 from varve.errors import IntegrityError, StorageError
 
+MAX_VALUE_BYTES = 256 * 2**20
+"""The largest text or blob that is read or written."""
+
 PATIENCE_S = 30.0
 """How long another process may hold the file before it counts as unusable."""
 
@@ -66,6 +69,7 @@ class SqliteFile:
                 self.db.create_function(name, -1, function, deterministic=True)
         try:
             with self.failing("opened"):
+                self._distrust()
                 if not read_only:
                     _in_wal_mode(self.db)
                 self._bring_up(read_only)
@@ -81,6 +85,25 @@ class SqliteFile:
             address = f"{self.path.resolve().as_uri()}?{options}"
             return sqlite3.connect(address, uri=True, timeout=PATIENCE_S, check_same_thread=False)
         return sqlite3.connect(self.path, isolation_level=None, timeout=PATIENCE_S, check_same_thread=False)
+
+    def _distrust(self) -> None:
+        """Let nothing that the file itself says be run: it may come from someone else.
+
+        Raises:
+            IntegrityError: if there is anything in it but tables and their indexes.
+        """
+        self.db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
+        self.db.execute("PRAGMA trusted_schema = OFF")
+        self.db.execute("PRAGMA cell_size_check = ON")
+        self.db.execute("PRAGMA mmap_size = 0")
+        found = self.db.execute(
+            "SELECT type, substr(CAST(name AS TEXT), 1, 40) FROM sqlite_master"
+            " WHERE type NOT IN ('table', 'index')"
+            " OR (type = 'table' AND CAST(sql AS TEXT) LIKE 'CREATE VIRTUAL%')"
+            " OR (type = 'index' AND sql IS NOT NULL)"
+        ).fetchall()
+        if found:
+            raise self.damaged(f"it holds the {found[0][0]} {found[0][1]!r}, which no Varve makes")
 
     def _bring_up(self, read_only: bool) -> None:
         newest = len(self.kind.migrations)
@@ -107,6 +130,8 @@ class SqliteFile:
         with self._lock:
             try:
                 yield
+            except UnicodeDecodeError as error:  # a message of SQLite's own that quotes what is no text
+                raise self.damaged("it holds what is no text") from error
             except sqlite3.DatabaseError as error:
                 # A table that is there already is no trouble of the disk: another program made this file.
                 if isinstance(error, sqlite3.OperationalError) and "already exists" not in str(error):

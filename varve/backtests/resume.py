@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from varve.backtests.config import RunConfig
@@ -33,16 +33,20 @@ def resume_run(
     on_step: OnStep | None = None,
     on_recorded: Callable[[int, int], None] | None = None,
     use_cache: bool = True,
+    servers: Iterable[str] = (),
     clock: Clock = wall_clock,
 ) -> RunFolder:
     """Go on with a run that was stopped, to the same digest that it would have had, in the latest version.
 
     Args:
         given: settings given beside it; each must be the run's own.
+        servers: base URLs that may get the user's key though only the record names them; the model in
+            ``given`` is one that the user named, too.
         on_recorded: called with how many steps the journal holds, of how many; the others are made (again).
 
     Raises:
-        UsageError: if it is finished, written by another process, or ``given`` differs.
+        UsageError: if it is finished, written by another process, ``given`` differs, or a key would go to a
+            server that the record alone names.
         StorageError: if something in the folder that would be written to is a symbolic link.
         BadFileError: if the run died before it had its inputs; its folder is then set aside.
         IntegrityError: if model, data, software or a recorded step are not what they were.
@@ -55,7 +59,10 @@ def resume_run(
         folder.check_own()
         _has_inputs(folder, run)
         check_software(run)
-        prepared = prepare_recorded(folder, run, _same_model(run))
+        named = (given or {}).get("llm")
+        prepared = prepare_recorded(
+            folder, run, _same_model(run, [*servers, *([str(named)] if named else [])])
+        )
         # A journal that was never begun, or lost its last transaction, has fewer steps and is whole.
         Journal(folder.journal, run_id=run.run_id).close()
         recorded = recorded_steps(folder, run)
@@ -120,12 +127,15 @@ def check_settings(run: RunRecord, given: Mapping[str, Json]) -> None:
         )
 
 
-def _same_model(run: RunRecord) -> BaseChatModel | None:
+def _same_model(run: RunRecord, servers: Sequence[str]) -> BaseChatModel | None:
     from varve.finllm.chat.open_model import deciding, model_identity, open_model
+    from varve.finllm.served import check_key_may_go
 
     if run.model is None:
         return None
     config = run.config
+    again = f"backtest run --resume {run.run_id} --llm {config.llm}"
+    check_key_may_go(config.llm, named_by=f"run {run.run_id}", given=servers, again=again)
     model = open_model(config.llm, seed=run.seed)
     model = deciding(model, config.decide, config.abstain_below, config.abstain_as)
     then, now = run.model.as_json(), cast("JsonObject", model_identity(model))

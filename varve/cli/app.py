@@ -14,12 +14,21 @@ from varve.cli.llm import llm_app
 from varve.cli.memory import memory_app
 from varve.cli.options import Json, Output, output_of
 from varve.cli.run import replay, report, run
+from varve.cli.screen import (
+    forget_impossible_sizes,
+    say,
+    say_json,
+    show_crash,
+    show_failure,
+    show_usage_error,
+)
 from varve.cli.streams import check_output, lasting_output
 from varve.cli.studies import ablate, audit, compare, rescore
 from varve.cli.sweep import sweep
 from varve.cli.trials import trials_app
 from varve.config import Described
 from varve.errors import UnknownNameError, UsageError, VarveError
+from varve.harmless import shortened
 
 app = typer.Typer(
     name="backtest",
@@ -42,6 +51,7 @@ WITH_SETTINGS = ("agents", "strategies", "sizers", "costs", "memories")
 
 def main() -> None:
     """Entry point: expected failures end with one message and the exit code of their kind."""
+    forget_impossible_sizes()
     debug = "--debug" in sys.argv[1:]
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     with lasting_output() as out:
@@ -49,23 +59,47 @@ def main() -> None:
             code = _exit_code(arguments)
             check_output(out)
         except VarveError as error:
-            if debug:
-                raise
-            print(f"error: {error}", file=sys.stderr)
-            code = error.exit_code
+            code = show_failure(error, debug=debug)
         except KeyboardInterrupt as error:
             print(f"{error or 'interrupted'}; every finished step is kept", file=sys.stderr)
             code = 130
+        except Exception as error:  # noqa: BLE001 (a defect ends in one message, too)
+            code = show_crash(error, debug=debug)
     sys.exit(code)
 
 
 def _exit_code(arguments: list[str]) -> int:
-    """Do what is asked; typer ends every command with an exit of its own."""
+    """Do what is asked; what typer says of the words of a command is shown as every failure is."""
+    for argument in arguments:
+        if "\0" in argument or not _is_text(argument):
+            raise UsageError(
+                f"the argument {shortened(argument, 80)!r} is no text: a zero byte, or no UTF-8",
+                mend="give it again, in UTF-8",
+            )
     try:
-        app(args=arguments)
+        done = app(args=arguments, standalone_mode=False)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    return 0
+    except Exception as error:
+        said = getattr(error, "format_message", None)
+        if said is None:
+            raise
+        context = getattr(error, "ctx", None)
+        if type(error).__name__ == "NoArgsIsHelpError":
+            if help_text := said():  # with rich it is printed already
+                print(help_text)
+        else:
+            show_usage_error(said(), None if context is None else context.command_path)
+        return 2
+    return done if isinstance(done, int) else 0
+
+
+def _is_text(argument: str) -> bool:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _print_version(wanted: bool) -> None:
@@ -115,10 +149,10 @@ def _print_registered(group: str, output: Output) -> None:
 
     found = {name: _summary(registry.load(group, name)) for name in registry.names(group)}
     if output is Output.JSON:
-        print(json.dumps([{"name": name, "summary": summary} for name, summary in found.items()], indent=2))
+        say_json([{"name": name, "summary": summary} for name, summary in found.items()])
         return
     for name, summary in found.items():
-        print(f"{name:<16} {summary}")
+        say(f"{name:<16} {summary}")
 
 
 def _summary(found: object) -> str:
@@ -128,15 +162,16 @@ def _summary(found: object) -> str:
 
 
 def _print_settings(name: str | None, output: Output) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from varve.cli.screen import Screen
 
     settings = _settings_of(name)
     if output is Output.JSON:
-        print(json.dumps([setting._asdict() for setting in settings], indent=2, ensure_ascii=False))
+        say_json([setting._asdict() for setting in settings])
         return
     if not settings:
-        print(f"{name} has no settings")
+        say(f"{name} has no settings")
         return
     table = Table(show_edge=False, pad_edge=False, header_style="bold")
     for header in ("setting", "default", "can be", "meaning"):
@@ -144,7 +179,7 @@ def _print_settings(name: str | None, output: Output) -> None:
     for setting in settings:
         default = "must be given" if setting.needed else _shown(setting.default)
         table.add_row(setting.name, default, setting.allowed, setting.meaning)
-    Console(highlight=False, markup=False).print(table)
+    Screen().print(table)
 
 
 def _shown(default: Any) -> str:

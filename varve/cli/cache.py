@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from varve.cli.screen import say
 from varve.errors import SettingError, UsageError
 
 cache_app = typer.Typer(help="The replies of language models, kept between runs.", no_args_is_help=True)
@@ -44,12 +45,12 @@ def _price(variable: str) -> float | None:
 @cache_app.command("stats")
 def cache_stats() -> None:
     """Replies and tokens kept, by model."""
-    from rich.console import Console
     from rich.table import Table
 
+    from varve.cli.screen import Screen
     from varve.finllm.chat.reply_cache import ReplyCache, cache_path
 
-    console = Console(highlight=False)
+    console = Screen()
     if not cache_path().exists():
         console.print(f"no reply cache yet: {cache_path()}", soft_wrap=True)
         return
@@ -87,7 +88,7 @@ def cache_prune(
         if model is not None and model not in [row.model for row in cache.stats()]:
             known = ", ".join(row.model for row in cache.stats()) or "none"
             raise UsageError(f"no replies of model {model!r} are kept; kept: {known}")
-        print(f"deleted {cache.prune(model=model, before=instant):,} replies")
+        say(f"deleted {cache.prune(model=model, before=instant):,} replies")
 
 
 @cache_app.command("export")
@@ -100,7 +101,7 @@ def cache_export(
 
     keys = None if run is None else _keys_of(run)
     with ReplyCache() as cache:
-        print(f"wrote {cache.export(file, keys):,} replies to {file}")
+        say(f"wrote {cache.export(file, keys):,} replies to {file}")
         _tell_damaged(cache.damaged)
 
 
@@ -111,16 +112,16 @@ def cache_import(file: Annotated[Path, typer.Argument(help="Made by: backtest ca
 
     with ReplyCache() as cache:
         done = cache.import_(file)
-    print(f"added {done.added:,} replies; {done.known:,} were there already")
+    say(f"added {done.added:,} replies; {done.known:,} were there already")
     if done.differing:
-        print(f"{done.differing:,} differ from what is there for the same call; those here were kept")
+        say(f"{done.differing:,} differ from what is there for the same call; those here were kept")
 
 
 def _tell_damaged(keys: Sequence[str]) -> None:
     """Name the entries that are not what was written."""
     if keys:
         shown = ", ".join(f"{key[:12]}…" for key in keys[:3]) + (" …" if len(keys) > 3 else "")
-        print(f"damaged entries: {len(keys):,} ({shown}); not counted, and asked for again when needed")
+        say(f"damaged entries: {len(keys):,} ({shown}); not counted, and asked for again when needed")
 
 
 def _keys_of(run: str) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from varve.cli.options import day_of, pairs_of
+from varve.cli.screen import say
 from varve.errors import UnknownNameError
 
 if TYPE_CHECKING:
@@ -116,13 +117,13 @@ def _pull(ticker: str, *, source: str, start: date, end: date | None, frequency:
 @data_app.command("list")
 def data_list() -> None:
     """List stored tickers with their provenance, and the sample worlds."""
-    from rich.console import Console
     from rich.table import Table
 
+    from varve.cli.screen import Screen, styled
     from varve.market.store import Store
     from varve.market.worlds import TICKERS
 
-    console = Console(highlight=False)
+    console = Screen()
     entries = Store().list()
     table = Table(show_edge=False, pad_edge=False, header_style="bold")
     for name in ("ticker", "from", "to", "bars", "missing", "documents", "source", "adjustment", "fill"):
@@ -132,7 +133,7 @@ def data_list() -> None:
         table.add_column(name, justify="right" if figure else "left", no_wrap=whole, overflow="fold")
     for e in entries:
         if e.problem:
-            table.add_row(e.ticker, f"[red]{e.problem}[/red]")
+            table.add_row(e.ticker, styled((e.problem, "red")))
             continue
         table.add_row(
             e.ticker, e.first_session, e.last_session, f"{e.bars}{_often(e.frequency)}",
@@ -149,8 +150,7 @@ def data_list() -> None:
 @data_app.command("show")
 def data_show(ticker: Annotated[str, typer.Argument(help="A stored or sample ticker.")]) -> None:
     """Show what is stored of a ticker: span, source, adjustment, fill rule, gaps, documents."""
-    from rich.console import Console
-
+    from varve.cli.screen import Screen, styled
     from varve.market.store import Store
     from varve.market.worlds import TICKERS, sample_world
 
@@ -161,9 +161,9 @@ def data_show(ticker: Annotated[str, typer.Argument(help="A stored or sample tic
         data = sample_world(name)
     else:
         raise UnknownNameError("ticker", name, [*store.tickers(), *TICKERS])
-    console = Console(highlight=False)
+    console = Screen()
     for label, value in _facts(data):
-        console.print(f"[bold]{label:<14}[/bold] {value}", soft_wrap=True)
+        console.print(styled((f"{label:<14}", "bold"), f" {value}"), soft_wrap=True)
 
 
 def _facts(data: InstrumentData) -> list[tuple[str, str]]:
@@ -205,23 +205,23 @@ def _store(data: InstrumentData, holds: str) -> None:
     entry = Store().write(data)
     if holds == "guidance":
         guidance = [document for document in data.documents if document.kind == GUIDANCE]
-        print(
+        say(
             f"stored {len(guidance)} pieces of guidance on {entry.ticker}, readable from "
             f"{iso(guidance[0].available_at)} to {iso(guidance[-1].available_at)}"
         )
         return
     often = _often(entry.frequency)
-    print(
+    say(
         f"stored {entry.ticker}: {entry.bars}{often} bars from {entry.first_session} to "
         f"{entry.last_session}, {entry.documents} documents, {entry.events} events; fill={entry.fill_rule}"
     )
     if missing := missing_sentence(data):
-        print(f"{missing}: no decision falls there, and an order waits for the next bar")
+        say(f"{missing}: no decision falls there, and an order waits for the next bar")
     if often:
-        print("a bar counts as known at the close of its date: date each by the last session it holds")
+        say("a bar counts as known at the close of its date: date each by the last session it holds")
     for said in entry.note.split("; ") if entry.note and entry.source.startswith("csv:") else ():
-        print(said)
-    print(f"run it: backtest run --agent finmem --ticker {entry.ticker}")
+        say(said)
+    say(f"run it: backtest run --agent finmem --ticker {entry.ticker}")
 
 
 def _often(frequency: str | None) -> str:

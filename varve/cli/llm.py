@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from varve.cli.screen import say
+
 if TYPE_CHECKING:
     pass
 
@@ -90,20 +92,20 @@ def llm_train_nano(
     from varve.finllm.nano.training.pipeline import FULL, QUICK, build
 
     build(folder, QUICK if quick else FULL, seed=seed)
-    print(f"use it: backtest run --agent finmem --ticker TSLA --llm nano:{folder}")
+    say(f"use it: backtest run --agent finmem --ticker TSLA --llm nano:{folder}")
 
 
 def _print_models() -> None:
     """The table of known models; on a narrow terminal without licence and size."""
-    from rich.console import Console
     from rich.table import Table
 
     from varve.backtests.report.metric_rows import ABSENT
     from varve.cli.llm_bench import told_until
+    from varve.cli.screen import Screen
     from varve.config import home
     from varve.finllm.chat.model_cards import USER_FILE, cards
 
-    console = Console(highlight=False)
+    console = Screen()
     table = Table(show_edge=False, pad_edge=False, header_style="bold")
     wide = console.width >= _WIDE
     for name in ("model", *(("licence", "size") if wide else ()), "tools", "knows until", "released"):
@@ -122,8 +124,9 @@ def _print_example() -> None:
     from varve.config import home
     from varve.finllm.chat.model_cards import USER_FILE
 
-    print(f"# in {home() / USER_FILE}")
-    print(_EXAMPLE, end="")
+    say(f"# in {home() / USER_FILE}")
+    for line in _EXAMPLE.splitlines():
+        say(line)
 
 
 def _print_recipe(model: str, *, port: int, context: int) -> None:
@@ -136,12 +139,12 @@ def _print_recipe(model: str, *, port: int, context: int) -> None:
     serve += ["--enable-prefix-caching", "--generation-config", "vllm"]
     if parser is not None:
         serve += ["--enable-auto-tool-choice", "--tool-call-parser", parser]
-    print("# vLLM pins its own torch: give it an environment of its own")
-    print("python3 -m venv vllm-env && vllm-env/bin/pip install vllm")
-    print(f"vllm-env/bin/{shlex.join(serve)}")
+    say("# vLLM pins its own torch: give it an environment of its own")
+    say("python3 -m venv vllm-env && vllm-env/bin/pip install vllm")
+    say(f"vllm-env/bin/{shlex.join(serve)}")
     if parser is None:
         known = ", ".join(sorted(_PARSERS))
-        print(f"# its form of tool calls is not known here ({known} are): add vLLM's")
-        print("# --enable-auto-tool-choice --tool-call-parser NAME, or it answers without tools")
-    print("# then, where Varve is installed with its extra http:")
-    print(f"backtest run --agent finmem --ticker TSLA --llm openai:{model}@http://localhost:{port}/v1")
+        say(f"# its form of tool calls is not known here ({known} are): add vLLM's")
+        say("# --enable-auto-tool-choice --tool-call-parser NAME, or it answers without tools")
+    say("# then, where Varve is installed with its extra http:")
+    say(f"backtest run --agent finmem --ticker TSLA --llm openai:{model}@http://localhost:{port}/v1")

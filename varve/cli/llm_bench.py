@@ -8,10 +8,10 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
 from varve.backtests.report.metric_rows import ABSENT
+from varve.cli.screen import Screen
 from varve.errors import UsageError, VarveError
 from varve.types import Action
 
@@ -38,7 +38,7 @@ def doctor(llm: str | None) -> bool:
     Returns:
         Whether everything that was tried worked.
     """
-    console = Console(highlight=False)
+    console = Screen()
     for package in _PACKAGES:
         console.print(f"{package:<18} {_version(package)}")
     console.print(f"{'device':<18} {describe_device()}", soft_wrap=True)
@@ -68,7 +68,7 @@ def describe_device() -> str:
     return f"cpu, {os.cpu_count()} cores, {torch.get_num_threads()} threads{room}, float32"
 
 
-def _families(console: Console) -> bool:
+def _families(console: Screen) -> bool:
     """Write a call as each family does and read it back."""
     from varve.finllm.local.tool_formats import FAMILIES, PLAIN, read_calls, written_call
 
@@ -83,7 +83,7 @@ def _families(console: Console) -> bool:
     return fine
 
 
-def _round_trip(console: Console, llm: str) -> bool:
+def _round_trip(console: Screen, llm: str) -> bool:
     """One decision, and how often the same question gets another reply."""
     from varve.finllm.chat.model_cards import card_of
     from varve.finllm.chat.open_model import model_identity, open_model
@@ -98,7 +98,7 @@ def _round_trip(console: Console, llm: str) -> bool:
     try:
         reply = _decided(ModelSession(model, trace, tries=1))
     except VarveError as error:
-        console.print(f"{'round trip':<18} FAILED: {error}", soft_wrap=True)
+        console.print(f"{'round trip':<18} FAILED: {error.message}", soft_wrap=True)
         return False
     call = trace.model_calls[0]
     if isinstance(reply, Failure):
@@ -123,7 +123,7 @@ def _decided(session: Any) -> Any:
     return parse_reply(message, allowed_actions=tuple(Action), known_memory_ids=["M1"])
 
 
-def _print_flips(console: Console, model: Any) -> None:
+def _print_flips(console: Screen, model: Any) -> None:
     """The share of replies that differ from the first, over repeats and over batch shapes."""
     from langchain_core.messages import HumanMessage
 
@@ -186,7 +186,7 @@ def bench(
     from varve.finllm.engine.load import chosen_device
     from varve.finllm.engine.throughput import device_limits, measure_speed
 
-    console = Console(highlight=False)
+    console = Screen()
     console.print(describe_device(), soft_wrap=True)
     engine = _engine_of(llm, shape)
     worker: Any = engine.worker
@@ -245,7 +245,7 @@ def _speed_row(one: Speed) -> tuple[str, ...]:
     )
 
 
-def _print_decisions(console: Console, engine: Engine, batch: int, context: int) -> None:
+def _print_decisions(console: Screen, engine: Engine, batch: int, context: int) -> None:
     """Decisions written and scored, alone and together, and what lockstep gains."""
     from varve.finllm.engine.throughput import decisions_per_s
     from varve.finllm.local.tool_formats import PLAIN, calls_grammar

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -11,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from varve.cli.options import RunName, day_of
+from varve.cli.screen import say
 from varve.errors import IntegrityError, StorageError, UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
     from varve.backtests.record.folder import RunFolder
+    from varve.cli.screen import Screen
     from varve.memory.disk.snapshot import Snapshot
     from varve.memory.embed.base import Embedder
     from varve.memory.history import Life, Tally, Told
@@ -45,17 +45,16 @@ def memory_show(
     top: Annotated[int, typer.Option(min=1, help="How many of each tier.")] = 5,
 ) -> None:
     """Print what was remembered after a session: age, importance, tiers, citations, how they paid."""
-    from rich.console import Console
-
     from varve.backtests.record.lookup import find_run
     from varve.backtests.record.memories import remembered, told_of_run, until
+    from varve.cli.screen import Screen
     from varve.memory.history import are_several, lives, names
     from varve.memory.state.validation import check_tiers
 
     folder = find_run(run)
     tiers = check_tiers(tier)
     told = until(told_of_run(folder), day_of(at))
-    console, found = Console(highlight=False), lives(told)
+    console, found = Screen(), lives(told)
     several = are_several(told)
     for name in names(told):
         rest = {} if query is None else {"embedder": _embedder(folder, name)}
@@ -75,6 +74,7 @@ def memory_show(
 
 
 def _embedder(folder: RunFolder, name: str) -> Embedder:
+    from varve.cli.screen import Screen
     from varve.memory.disk.stored_vectors import with_stored
     from varve.memory.embed.base import get_embedder
 
@@ -85,11 +85,13 @@ def _embedder(folder: RunFolder, name: str) -> Embedder:
     try:
         return with_stored(plain, folder.memory, manifest.run_id, name)
     except (StorageError, IntegrityError, UsageError) as error:
-        print(f"note: {error.message}; texts are embedded again\n  → {error.mend}", file=sys.stderr)
+        Screen(stderr=True).print(
+            f"note: {error.message}; texts are embedded again; {error.mend}", soft_wrap=True
+        )
         return plain
 
 
-def _print_heading(console: Console, folder: RunFolder, told: Sequence[Told], name: str, live: int) -> None:
+def _print_heading(console: Screen, folder: RunFolder, told: Sequence[Told], name: str, live: int) -> None:
     manifest = folder.read()
     style = "bold yellow" if manifest.synthetic else "bold"
     console.print(manifest.data_label, style=style)
@@ -101,10 +103,13 @@ def _print_heading(console: Console, folder: RunFolder, told: Sequence[Told], na
 
 
 def _print_tier(
-    console: Console, tier: str, rows: Sequence[tuple[Recalled, Life]], *, total: int, scored: bool
+    console: Screen, tier: str, rows: Sequence[tuple[Recalled, Life]], *, total: int, scored: bool
 ) -> None:
     first = f"the first {len(rows)} of {total:,}" if len(rows) < total else f"{total:,}"
-    console.print(f"\n[bold]{tier}[/bold] · {first}")
+    from varve.cli.screen import styled
+
+    console.print()
+    console.print(styled((tier, "bold"), f" · {first}"))
     if not rows:
         return
     from varve.backtests.report.cited_memories import paid
@@ -126,9 +131,9 @@ def _print_tier(
         _line(console, f"  {text}", dim=True)
 
 
-def _line(console: Console, text: str, *, dim: bool = False) -> None:
+def _line(console: Screen, text: str, *, dim: bool = False) -> None:
     """One line, cut to the terminal."""
-    console.print(text, style="dim" if dim else None, no_wrap=True, overflow="ellipsis", markup=False)
+    console.print(text, style="dim" if dim else None, no_wrap=True, overflow="ellipsis")
 
 
 def path(life: Life) -> str:
@@ -140,16 +145,15 @@ def path(life: Life) -> str:
 @memory_app.command("timeline")
 def memory_timeline(run: RunName) -> None:
     """Print the tiers month by month: sizes, promotions, purges, hit rate; and draw them."""
-    from rich.console import Console
-
     from varve.backtests.record.lookup import find_run
     from varve.backtests.record.memories import told_of_run
     from varve.backtests.report.memory_chart import draw_timelines
+    from varve.cli.screen import Screen
     from varve.memory.history import by_month, names, timeline
 
     folder = find_run(run)
     told = told_of_run(folder)
-    console, manifest = Console(highlight=False), folder.read()
+    console, manifest = Screen(), folder.read()
     console.print(manifest.data_label, style="bold yellow" if manifest.synthetic else "bold")
     for name in names(told):
         console.print(f"memory {name} of run {folder.run_id}")
@@ -219,7 +223,7 @@ def memory_rebuild(run: RunName) -> None:
         finally:
             remove_tree(new)
     for name, count in counts.items():
-        print(f"rebuilt memory {name} of run {folder.run_id} from its journal: {count:,} memories")
+        say(f"rebuilt memory {name} of run {folder.run_id} from its journal: {count:,} memories")
 
 
 @memory_app.command("export")
@@ -251,8 +255,8 @@ def memory_export(
     embedder = memories[0].embedder
     snapshot = take_snapshot(images, embedder, told[-1].at, synthetic=synthetic, source=source)
     write_snapshot(file, snapshot)
-    print(f"wrote {_told(snapshot)}")
-    print(f"begin a later run with it: backtest run --memory {file}")
+    say(f"wrote {_told(snapshot)}")
+    say(f"begin a later run with it: backtest run --memory {file}")
 
 
 @memory_app.command("import")
@@ -261,8 +265,8 @@ def memory_import(file: Annotated[Path, typer.Argument(help="Made by: backtest m
     from varve.backtests.simulate.starting_memory import import_snapshot
 
     snapshot = import_snapshot(file)
-    print(f"kept {_told(snapshot)}")
-    print(f"begin a later run with it: backtest run --memory {snapshot.id[:12]}")
+    say(f"kept {_told(snapshot)}")
+    say(f"begin a later run with it: backtest run --memory {snapshot.id[:12]}")
 
 
 def _told(snapshot: Snapshot) -> str:

@@ -7,7 +7,7 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from enum import StrEnum
 from functools import wraps
@@ -19,8 +19,10 @@ import typer
 from pydantic_core import PydanticUndefined
 
 from varve.backtests.config import RunConfig
+from varve.bounded import MAX_DEPTH, BeyondBounds, parse_toml
 from varve.config import joined, read_toml
 from varve.errors import UsageError
+from varve.harmless import shortened
 
 PANELS: dict[str, tuple[str, ...]] = {
     "What decides": ("agent", "llm", "decide", "abstain_below", "abstain_as", "tune", "seed"),
@@ -96,6 +98,15 @@ Bundle = Annotated[
 Resume = Annotated[
     str | None,
     typer.Option(metavar="RUN", rich_help_panel=_RECORD, help="Go on with a run that was stopped."),
+]
+SendKeyTo = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--send-key-to",
+        metavar="BASE_URL",
+        rich_help_panel=_RECORD,
+        help="A server that may get your key though only a file names it. May be given again.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", rich_help_panel=_PRINTED, help="Print JSON and nothing else.")]
 Quiet = Annotated[
@@ -198,6 +209,7 @@ def run_values(
     short: Mapping[str, object] | None = None,
     *,
     agent: str | None = None,
+    servers: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """The values of a TOML file, under the options ``given``, under the agent's own settings.
 
@@ -205,13 +217,21 @@ def run_values(
         pairs: texts of ``--set``.
         short: settings that have an option of their own, such as ``--profile``; None where not typed.
         agent: whose short options are meant; None for the one that file or options name.
+        servers: base URLs that get the user's key also where the file alone names them.
 
     Raises:
         BadFileError: if the file is no TOML.
-        UsageError: for a setting without a name, or a short option that the agent has not.
+        UsageError: for a setting without a name, a short option that the agent has not, or where a key
+            would go to a server that the file alone names.
         SettingError: if a setting is given as two things.
     """
     values = {} if file is None else read_toml(file)
+    if "llm" in values and "llm" not in given:
+        from varve.finllm.served import check_key_may_go
+
+        spec = str(values["llm"])
+        again = f"the same command with --llm {spec}"
+        check_key_may_go(spec, named_by=str(file), given=servers or (), again=again)
     everything = {"settings": {}, **values, **given}
     named = agent or str(everything.get("agent", RunConfig.model_fields["agent"].default))
     settings = joined(settings_of(pairs or []), short_settings(named, short or {}), replace=False)
@@ -258,13 +278,19 @@ def settings_of(pairs: list[str]) -> dict[str, Any]:
     Raises:
         UsageError: for a text without a name or without ``=``, or one setting given as two things.
     """
-    import tomllib
-
     settings: dict[str, Any] = {}
     for key, text in pairs_of(pairs, "--set").items():
+        if key.count(".") >= MAX_DEPTH or not all(key.split(".")):
+            raise UsageError(
+                f"--set was given the name {shortened(key, 200)!r}; names, with a dot between them, expected",
+                mend="see: backtest list settings NAME",
+            )
+        value: Any
         try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+            value = parse_toml(f"value = {text}")["value"]
+        except BeyondBounds as error:
+            raise UsageError(f"--set {key} cannot be read: {error}", mend="give one value") from error
+        except ValueError:
             value = text
         for part in reversed(key.split(".")):
             value = {part: value}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from varve.cli.options import (
     Quiet,
     Resume,
     RunName,
+    SendKeyTo,
     Set,
     UseCache,
     Without,
@@ -41,6 +42,7 @@ def run(
     bundle: Bundle = True,
     cache: UseCache = True,
     resume: Resume = None,
+    send_key_to: SendKeyTo = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -49,11 +51,11 @@ def run(
 
     output = output_of(json_, quiet)
     short = {"profile": profile, "without": without, "memory_kind": memory_kind}
-    values_for = partial(run_values, config, given, setting, short)
+    values_for = partial(run_values, config, given, setting, short, servers=send_key_to)
     if resume is None:
         start = _new_run(values_for(), bundle=bundle, use_cache=cache)
     else:
-        start = _stopped_run(resume, values_for, use_cache=cache)
+        start = _stopped_run(resume, values_for, use_cache=cache, servers=send_key_to or ())
     if output is Output.TEXT:
         with terminal.RunProgress() as progress:
             if resume is not None:
@@ -74,14 +76,14 @@ def _new_run(values: dict[str, Any], *, bundle: bool, use_cache: bool) -> Callab
 
 
 def _stopped_run(
-    name: str, values_for: Callable[..., dict[str, Any]], *, use_cache: bool
+    name: str, values_for: Callable[..., dict[str, Any]], *, use_cache: bool, servers: Sequence[str]
 ) -> Callable[..., RunFolder]:
     from varve.backtests.record.lookup import find_run
     from varve.backtests.resume import resume_run
 
     folder = find_run(name)
     given = values_for(agent=folder.read().config.agent)
-    return partial(resume_run, folder, given=given, use_cache=use_cache)
+    return partial(resume_run, folder, given=given, use_cache=use_cache, servers=servers)
 
 
 def replay(run: RunName, json_: Json = False) -> None:

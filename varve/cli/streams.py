@@ -14,10 +14,13 @@ from types import FrameType
 from typing import Any, TextIO
 
 from varve.errors import StorageError
+from varve.harmless import hide
 
 
 class LastingStream:
     """A text stream whose writing never fails: what cannot be written is dropped, and the reason kept.
+
+    The user's key is never written.
 
     Args:
         inner: the stream of the process; None where it was closed before the start.
@@ -31,7 +34,7 @@ class LastingStream:
         """Write as much as can be written."""
         with self._keeping_on():
             if self._inner is not None:
-                self._inner.write(text)
+                self._inner.write(hide(text))
         return len(text)
 
     def flush(self) -> None:

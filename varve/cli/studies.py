@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +13,7 @@ from varve.cli.options import (
     Output,
     Profile,
     RunName,
+    SendKeyTo,
     Set,
     Without,
     output_of,
@@ -21,6 +21,7 @@ from varve.cli.options import (
     run_values,
     takes_settings,
 )
+from varve.cli.screen import say_json
 from varve.errors import IntegrityError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from varve.backtests.studies.compare.comparison import Comparison
     from varve.backtests.studies.rescore.rescore import Rescored
 
-_MARKS = {True: "[bold green]pass[/]", False: "[bold red]FAIL[/]", None: "[dim]  – [/]"}
+_MARKS = {True: ("pass", "bold green"), False: ("FAIL", "bold red"), None: ("  – ", "dim")}
 
 
 def compare(
@@ -50,28 +51,28 @@ def compare(
     folders = [find_run(name) for name in runs]
     found = comparison.compare([read_entrant(folder) for folder in folders])
     if output_of(json_) is Output.JSON:
-        print(json.dumps(found.json(conclusions(found)), indent=2, allow_nan=False))
+        say_json(found.json(conclusions(found)))
     else:
         print_comparison(found)
 
 
 def print_comparison(found: Comparison) -> None:
     """Print a comparison no wider than the terminal."""
-    from rich.console import Console
     from rich.table import Table
 
     from varve.backtests.studies.compare.sentences import conclusions
     from varve.backtests.studies.compare.table import blocks
+    from varve.cli.screen import Screen
 
-    console = Console(highlight=False)
+    console = Screen()
     if found.synthetic:
         console.print("SYNTHETIC: no real prices or news", style="bold yellow")
     console.print(f"{found.sessions[0]} to {found.sessions[-1]}, {len(found.sessions)} sessions, bar 0 flat")
     for run in found.runs:
-        console.print(f"{run.key}  {run.name}", markup=False)
+        console.print(f"{run.key}  {run.name}")
         console.print(f"   {run.run_id}", style="dim", soft_wrap=True)
         if run.note:
-            console.print(f"   {run.note}", style="bold red", markup=False)
+            console.print(f"   {run.note}", style="bold red")
     for header, rows in blocks(found, console.width):
         table = Table(show_edge=False, pad_edge=False, header_style="bold")
         table.add_column(header[0], no_wrap=True)
@@ -83,7 +84,7 @@ def print_comparison(found: Comparison) -> None:
         console.print(table)
     console.print()
     for sentence in conclusions(found):
-        console.print(f"• {sentence}", markup=False)
+        console.print(f"• {sentence}")
 
 
 def rescore(
@@ -108,17 +109,16 @@ def rescore(
         # The run's report shows what lies beside it.
         derive(folder)
     if output_of(json_) is Output.JSON:
-        print(json.dumps(rescore_card(rescored).as_json(), indent=2))
+        say_json(rescore_card(rescored).as_json())
     else:
         _print_rescored(rescored, page=str(folder.path / PAGE_FILE))
 
 
 def _print_rescored(rescored: Rescored, *, page: str) -> None:
-    from rich.console import Console
-
     from varve.backtests.studies.rescore.sentences import sentences
+    from varve.cli.screen import Screen
 
-    console = Console(highlight=False)
+    console = Screen()
     console.print(rescored.label, style="bold yellow" if rescored.synthetic else "bold")
     console.print(_rescored_table(rescored))
     for sentence in sentences(rescored):
@@ -154,32 +154,34 @@ def ablate(
     without: Without = None,
     setting: Set = None,
     config: ConfigFile = None,
+    send_key_to: SendKeyTo = None,
     json_: Json = False,
 ) -> None:
     """Run an agent with a worse memory in each of several ways, and say what its memory is worth."""
-    from rich.console import Console
-
     from varve.backtests.studies import ablation
+    from varve.cli.screen import Screen, styled
 
-    values = run_values(config, given, setting, {"profile": profile, "without": without})
-    with Console(stderr=True, highlight=False).status("") as status:
+    short = {"profile": profile, "without": without}
+    values = run_values(config, given, setting, short, servers=send_key_to)
+    with Screen(stderr=True).status("") as status:
         found = ablation.ablate(
             run_config(values),
             seeds=seeds,
-            on_run=lambda variant, done, total: status.update(f"run {done + 1} of {total}: {variant}"),
+            on_run=lambda variant, done, total: status.update(
+                styled(f"run {done + 1} of {total}: {variant}")
+            ),
         )
     if output_of(json_) is Output.JSON:
-        print(json.dumps(_ablation_json(found), indent=2, allow_nan=False))
+        say_json(_ablation_json(found))
     else:
         _print_ablation(found)
 
 
 def _print_ablation(found: Ablation) -> None:
-    from rich.console import Console
-
     from varve.backtests.studies.ablation import verdict
+    from varve.cli.screen import Screen
 
-    console = Console(highlight=False)
+    console = Screen()
     console.print(found.label, style="bold yellow" if found.synthetic else "bold")
     console.print(
         f"{found.agent} on {found.ticker}: full memory less each variant, {found.seeds} seeds, "
@@ -243,27 +245,26 @@ def audit(
     seeds: Annotated[
         int, typer.Option(help="Seeds of the noise and planted worlds, 120 decisions each; 0: without them.")
     ] = 20,
+    send_key_to: SendKeyTo = None,
     json_: Json = False,
 ) -> None:
     """Put a run to the tests that a believable one passes; the card goes into its report."""
-    from rich.console import Console
-    from rich.markup import escape
-
     from varve.backtests.derive import derive
     from varve.backtests.integrity.audit import audit_run
     from varve.backtests.record.lookup import find_run
+    from varve.cli.screen import Screen, styled
 
     folder, output = find_run(run), output_of(json_)
-    console = Console(highlight=False)
+    console = Screen()
 
     def show(check: Check) -> None:
         if output is Output.TEXT:
-            console.print(f"{_MARKS[check.passed]}  [bold]{check.name}[/]: {escape(check.detail)}")
+            console.print(styled(_MARKS[check.passed], "  ", (check.name, "bold"), f": {check.detail}"))
 
-    checks = audit_run(folder, seeds=seeds, on_check=show)
+    checks = audit_run(folder, seeds=seeds, servers=send_key_to or (), on_check=show)
     derive(folder)
     if output is Output.JSON:
-        print(json.dumps([check.as_json() for check in checks], indent=2))
+        say_json([check.as_json() for check in checks])
     else:
         console.print(f"report: {folder.report}", soft_wrap=True)
     failed = [check.name for check in checks if check.passed is False]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
-from varve.cli.options import Json, Output, Quiet, UseCache, output_of
+from varve.cli.options import Json, Output, Quiet, SendKeyTo, UseCache, output_of
+from varve.cli.screen import say, say_json
 from varve.errors import UsageError, VarveError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def sweep(
     file: Annotated[Path, typer.Argument(help="A TOML file: [run], [vary] and [[group]].")],
     again: Annotated[bool, typer.Option("--again", help="Start every run anew, also finished ones.")] = False,
     cache: UseCache = True,
+    send_key_to: SendKeyTo = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -33,7 +34,7 @@ def sweep(
     from varve.backtests.sweeps.plan import read_sweep
     from varve.backtests.sweeps.threads import run_sweep
 
-    output, plan = output_of(json_, quiet), read_sweep(file)
+    output, plan = output_of(json_, quiet), read_sweep(file, servers=send_key_to or ())
     if output is Output.TEXT:
         with _Bars(plan) as bars:
             states = run_sweep(plan, again=again, use_cache=cache, on_change=bars.show)
@@ -49,28 +50,29 @@ def sweep(
 
 def _print_states(states: Sequence[RunState], output: Output) -> None:
     if output is Output.JSON:
-        print(json.dumps(_json(states), indent=2, allow_nan=False))
+        say_json(_json(states))
     elif output is Output.TEXT:
         _print_comparison(states)
     else:
         for state in states:
             if state.folder is not None and state.state == "finished":
-                print(state.folder.report)
+                say(state.folder.report)
 
 
 class _Bars:
     """A bar for every run, or one for all where they are many; on standard error."""
 
     def __init__(self, sweep: Sweep) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress
 
-        self._console = Console(stderr=True, highlight=False)
+        from varve.cli.screen import BarText, Screen
+
+        self._console = Screen(stderr=True)
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            BarText("{task.description}"),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[state]}"),
+            BarText("{task.fields[state]}"),
             console=self._console,
             transient=True,
         )
@@ -98,7 +100,7 @@ class _Bars:
         counts = {name: sum(state.state == name for state in states) for name in ("finished", "failed")}
         total = None if any(s.total is None and s.state == "waiting" for s in states) else _steps(states)
         text = f"{counts['finished']} finished"
-        text += f", [red]{counts['failed']} failed[/red]" if counts["failed"] else ""
+        text += f", {counts['failed']} failed" if counts["failed"] else ""
         self._progress.update(self._all, completed=sum(s.done for s in states), total=total, state=text)
         for task, state in zip(self._tasks, states, strict=False):
             word = state.session if state.state == "running" else state.state
@@ -115,7 +117,7 @@ def _print_comparison(states: Sequence[RunState]) -> None:
     try:
         print_comparison(_compared(states))
     except UsageError as error:
-        print(f"no comparison: {error.message}")
+        say(f"no comparison: {error.message}")
 
 
 def _compared(states: Sequence[RunState]) -> Comparison:
@@ -159,20 +161,17 @@ def _print_notes(states: Sequence[RunState]) -> None:
 
 
 def _print_failures(file: Path, states: Sequence[RunState]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-
     from varve.backtests.sweeps.threads import message_of
+    from varve.cli.screen import Screen, styled
 
-    console = Console(stderr=True, highlight=False)
+    console = Screen(stderr=True)
     for state in states:
         if state.error is None:
             continue
         run = state.config
         named = f"{run.agent} on {run.ticker}, seed {run.seed}"
         where = "" if state.folder is None else f" ({state.folder.run_id})"
-        console.print(
-            f"[red]failed:[/red] {escape(f'{named}{where}: {message_of(state.error)}')}", soft_wrap=True
-        )
+        told = f" {named}{where}: {message_of(state.error)}"
+        console.print(styled(("failed:", "red"), told), soft_wrap=True)
     if any(state.error is not None for state in states):
         console.print(f"go on with what is not finished: backtest sweep {file}", soft_wrap=True)

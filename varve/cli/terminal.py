@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
 from varve.backtests.config import RunConfig
@@ -19,6 +17,7 @@ from varve.backtests.simulate.rule_search import tuning_sentence
 from varve.backtests.simulate.starting_memory import memory_sentences
 from varve.cli.cache import saved_usd
 from varve.cli.options import Output
+from varve.cli.screen import BarText, Screen, say, say_json
 from varve.errors import ModelTransportError, StorageError
 from varve.finllm.chat.model_cards import knowledge_warning
 
@@ -35,14 +34,15 @@ class RunProgress:
     """A progress bar with date, position, equity and failures; prints to standard error."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Screen(stderr=True)
         self._failures = 0
         self._folder: RunFolder | None = None
+        self._llm = ""
         self._progress = Progress(
-            TextColumn("{task.fields[phase]:<8}"),
+            BarText("{task.fields[phase]:<8}"),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[state]}"),
+            BarText("{task.fields[state]}"),
             TimeRemainingColumn(compact=True),
             console=self._console,
             transient=True,
@@ -59,7 +59,7 @@ class RunProgress:
         self._progress.stop()
         resumable = isinstance(error, ModelTransportError | StorageError | KeyboardInterrupt)
         if resumable and self._folder is not None:
-            self._console.print(f"go on with it: backtest run --resume {self._folder.run_id}", soft_wrap=True)
+            self._console.print(f"go on with it: {_resume(self._folder.run_id, self._llm)}", soft_wrap=True)
 
     def on_start(self, prepared: Prepared, folder: RunFolder) -> None:
         """Say what is run and on what data, before the first step."""
@@ -70,7 +70,7 @@ class RunProgress:
         for caution in begin_cautions(prepared):
             self._console.print(caution, style="bold red")
         self._console.print(f"run {folder.run_id}", style="dim")
-        self._folder = folder
+        self._folder, self._llm = folder, prepared.config.llm
         self._progress.update(self._task, total=prepared.total_steps)
 
     def on_recorded(self, recorded: int, total: int) -> None:
@@ -88,7 +88,7 @@ class RunProgress:
         position = record.portfolio.position(record.instrument)
         state = f"{record.session}  {position:+g}  {record.portfolio.equity:,.0f} {record.portfolio.currency}"
         if self._failures:
-            state += f"  [red]{self._failures} failed[/red]"
+            state += f"  {self._failures} failed"
         phase = "warm-up" if record.phase == "warmup" else "trading"
         self._progress.update(self._task, completed=done, phase=phase, state=state)
 
@@ -96,11 +96,11 @@ class RunProgress:
 def print_result(folder: RunFolder, output: Output) -> None:
     """Print a derived run's results to standard output."""
     if output is Output.QUIET:
-        print(folder.report)
+        say(folder.report)
         return
     metrics = read_metrics(folder)
     if output is Output.JSON:
-        print(json.dumps(metrics.as_json(), indent=2))
+        say_json(metrics.as_json())
         return
     _print_table(folder, metrics)
 
@@ -109,7 +109,7 @@ def _print_table(folder: RunFolder, metrics: RunMetrics) -> None:
     from varve.backtests.report.metric_rows import table_rows
     from varve.backtests.results.trial_count import trials_sentence
 
-    console = Console(highlight=False)
+    console = Screen()
     run = folder.read()
     console.print(
         headline(run.config, run.data_label, asks=run.model is not None),
@@ -163,20 +163,27 @@ def offer_unfinished(config: RunConfig) -> None:
 
     folder = unfinished_run(config)
     if folder is not None:
-        console = Console(stderr=True, highlight=False)
+        console = Screen(stderr=True)
         console.print(
-            f"a run of these settings was stopped; go on with it: backtest run --resume {folder.run_id}",
+            f"a run of these settings was stopped; go on with it: {_resume(folder.run_id, config.llm)}",
             soft_wrap=True,
         )
+
+
+def _resume(run_id: str, llm: str) -> str:
+    """The command that goes on with a run; it names the server again, or the key would not go there."""
+    from varve.finllm.served import leads_away
+
+    return f"backtest run --resume {run_id}" + (f" --llm {llm}" if leads_away(llm) else "")
 
 
 def print_replayed(folder: RunFolder, replayed: Replayed, output: Output) -> None:
     """Say what a replay found."""
     if output is Output.JSON:
-        print(json.dumps({"run_id": folder.run_id, **replayed._asdict()}, indent=2))
+        say_json({"run_id": folder.run_id, **replayed._asdict()})
         return
-    print(f"{replayed.steps} steps of {folder.run_id} are equal to their replay")
+    say(f"{replayed.steps} steps of {folder.run_id} are equal to their replay")
     if replayed.digest is None:
-        print("the run was never finished, so it has no run digest")
+        say("the run was never finished, so it has no run digest")
     else:
-        print(f"run digest {replayed.digest}, the same")
+        say(f"run digest {replayed.digest}, the same")

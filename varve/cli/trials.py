@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from varve.cli.screen import say
 from varve.errors import BadFileError
 
 if TYPE_CHECKING:
@@ -32,18 +33,18 @@ def trials_list(
     trials = [t for t in registry.trials() if ticker is None or t.ticker == ticker.upper()]
     for trial in trials:
         sharpe = "" if trial.sharpe is None else f"  Sharpe {trial.sharpe:+.3f} a session"
-        print(
+        say(
             f"{trial.at[:16]}  {trial.agent} {_market(trial)} {trial.start} to {trial.end} "
             f"seed {trial.seed} settings {trial.settings[:6]}  {_state(trial)}{sharpe}"
         )
     for line in _counts(trials):
-        print(line)
+        say(line)
     if not trials:
-        print("nothing was tried yet" if ticker is None else f"nothing was tried on {ticker.upper()} yet")
+        say("nothing was tried yet" if ticker is None else f"nothing was tried on {ticker.upper()} yet")
     if not registry.complete():
-        print("the registry was rebuilt: there may have been more")
+        say("the registry was rebuilt: there may have been more")
     for run_id in registry.damaged_runs():
-        print(f"damaged: {run_id}, whose run.json cannot be read; {COPY_AGAIN}")
+        say(f"damaged: {run_id}, whose run.json cannot be read; {COPY_AGAIN}")
 
 
 @trials_app.command("rebuild")
@@ -57,23 +58,23 @@ def trials_rebuild() -> None:
     registry = TrialRegistry()
     done = registry.rebuild()
     if done is None:
-        print(f"{registry.path} is whole, with {_plural(len(registry.trials()), 'trial')}; nothing to mend")
+        say(f"{registry.path} is whole, with {_plural(len(registry.trials()), 'trial')}; nothing to mend")
         return
     if done.results:
-        print(f"{_plural(done.results, 'result')} that the registry lacked entered from run folders")
+        say(f"{_plural(done.results, 'result')} that the registry lacked entered from run folders")
     if done.again:
         _print_made_again(registry.path, done)
     for run_id in done.damaged:
-        print(f"not known: run {run_id}, whose run.json cannot be read; {COPY_AGAIN}")
+        say(f"not known: run {run_id}, whose run.json cannot be read; {COPY_AGAIN}")
 
 
 def _print_made_again(path: Path, done: Rebuilt) -> None:
-    print(f"{path} is made again: {_plural(done.kept, 'trial')} kept, {done.added} from run folders")
+    say(f"{path} is made again: {_plural(done.kept, 'trial')} kept, {done.added} from run folders")
     if done.aside is not None:
-        print(f"the damaged file is kept as {done.aside.name}")
+        say(f"the damaged file is kept as {done.aside.name}")
     if done.lost:
-        print(f"not known: what stood in {_plural(done.lost, 'line')} that cannot be read")
-    print("not known: runs that were deleted and whose entries are gone; counts say 'at least' from now on")
+        say(f"not known: what stood in {_plural(done.lost, 'line')} that cannot be read")
+    say("not known: runs that were deleted and whose entries are gone; counts say 'at least' from now on")
 
 
 def _counts(trials: Sequence[Trial]) -> list[str]:

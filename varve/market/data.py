@@ -7,11 +7,12 @@ Traders get a :class:`~varve.market.view.MarketView`, cut at an instant, from
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import date
+from datetime import date, datetime
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -238,6 +239,67 @@ def instrument_json(instrument: Instrument) -> dict[str, str | float]:
         "currency": instrument.currency,
         "lot_size": instrument.lot_size,
     }
+
+
+def instrument_of(raw: object) -> Instrument:
+    """An instrument from JSON values, the inverse of :func:`instrument_json`.
+
+    Raises:
+        ValueError: naming the field that is not what it should be.
+    """
+    table = _table(
+        raw, "instrument", {"symbol": str, "calendar": str, "currency": str, "lot_size": int | float}
+    )
+    if not 0 < float(table.get("lot_size", 1.0)) < math.inf:
+        raise ValueError(f"instrument.lot_size is {table['lot_size']!r}; a number above 0 expected")
+    return Instrument(**table)
+
+
+def provenance_of(raw: object) -> Provenance:
+    """A provenance from JSON values.
+
+    Raises:
+        ValueError: naming the field that is not what it should be.
+    """
+    text = dict.fromkeys(("source", "adjustment", "fill_rule", "note"), str)
+    table = _table(
+        raw, "provenance", {**text, "synthetic": bool, "pulled_at": str | None, "frequency": str | None}
+    )
+    for name, allowed in (("adjustment", Adjustment), ("fill_rule", FillRule), ("frequency", Frequency)):
+        if table.get(name) is not None and table[name] not in get_args(allowed):
+            raise ValueError(f"provenance.{name} is {table[name]!r}; one of {get_args(allowed)} expected")
+    return Provenance(**table)
+
+
+def _table(raw: object, name: str, kinds: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(raw, dict):
+        raise ValueError(f"{name} is {raw!r}; a table expected")
+    for field, value in raw.items():
+        # JSON's true is one of Python's whole numbers.
+        fits = isinstance(value, kinds.get(field, object)) and (
+            isinstance(value, bool) <= (kinds.get(field) is bool)
+        )
+        if field in kinds and not fits:
+            raise ValueError(f"{name}.{field} cannot be {value!r}")
+    return raw
+
+
+def checked_facts(documents: Iterable[Document], events: Iterable[CorporateEvent]) -> None:
+    """Check that what was read as documents and events has the kinds of values that those have.
+
+    Raises:
+        ValueError: naming the first field that has not.
+    """
+    kinds: dict[str, type] = {"id": str, "symbol": str, "kind": str, "text": str, "session": date}
+    instants = ("event_time", "available_at")
+    facts: list[Document | CorporateEvent] = [*documents, *events]
+    for fact in facts:
+        for item in fields(fact):
+            value = getattr(fact, item.name)
+            if not isinstance(value, datetime if item.name in instants else kinds.get(item.name, object)):
+                raise ValueError(f"{item.name} of {type(fact).__name__} cannot be {value!r}")
+        if isinstance(fact, CorporateEvent) and not 0 <= fact.value < math.inf:
+            raise ValueError(f"the value of a {fact.kind} cannot be {fact.value!r}")
 
 
 class Instruments:

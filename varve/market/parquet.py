@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from varve.market.data import BarSeries, InstrumentData
+from varve.bounded import read_parquet
+from varve.market.data import BarSeries, InstrumentData, checked_facts
 from varve.types import CorporateEvent, Document
 
 if TYPE_CHECKING:
@@ -57,18 +58,23 @@ def read_tables(folder: Path) -> tuple[BarSeries, tuple[Document, ...], tuple[Co
     Raises:
         OSError, ValueError, KeyError, pyarrow.ArrowException: if a file is missing or damaged.
     """
-    import pyarrow.parquet as pq
 
     def table(name: str) -> pa.Table:
         # Read through bytes: a handle on the file would outlive a swap of the folder.
-        import pyarrow as pa
-
-        return pq.read_table(pa.BufferReader((folder / f"{name}.parquet").read_bytes()))
+        return read_parquet((folder / f"{name}.parquet").read_bytes())
 
     raw = table("bars")
 
     def column(name: str, dtype: str) -> np.ndarray:
-        return np.array(raw.column(name).to_numpy(), dtype=dtype)
+        import pyarrow as pa
+
+        kinds = {"datetime64[D]": pa.date32(), "int64": pa.int64(), "float64": pa.float64()}
+        found = raw.column(name)
+        if found.type != kinds[dtype] or found.null_count:
+            raise ValueError(
+                f"the column {name} holds {found.type}, {found.null_count} of its values unknown"
+            )
+        return np.array(found.to_numpy(), dtype=dtype)
 
     bars = BarSeries(
         sessions=column("session", "datetime64[D]"),
@@ -78,6 +84,7 @@ def read_tables(folder: Path) -> tuple[BarSeries, tuple[Document, ...], tuple[Co
     )
     documents = tuple(Document(**row) for row in table("documents").cast(_document_schema()).to_pylist())
     events = tuple(CorporateEvent(**row) for row in table("events").cast(_event_schema()).to_pylist())
+    checked_facts(documents, events)
     return bars, documents, events
 
 

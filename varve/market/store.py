@@ -22,10 +22,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from varve.bounded import UNREADABLE, parse_json, read_text
 from varve.config import home
 from varve.errors import DataError, IntegrityError, NoDataError, SettingError, StorageError, near_names
 from varve.files import make_folder
-from varve.market.data import InstrumentData, Provenance, instrument_json
+from varve.files import sync_files as _sync
+from varve.files import sync_folder as _sync_folder
+from varve.market.data import InstrumentData, Provenance, instrument_json, instrument_of, provenance_of
 from varve.market.frequency import density
 from varve.market.parquet import read_tables, write_tables
 from varve.types import Instrument, JsonObject
@@ -298,6 +301,7 @@ class Store:
 
 _FILES = ("bars.parquet", "documents.parquet", "events.parquet")
 _NOT_ALWAYS_KEPT = {"frequency", "missing"}
+_MAY_BE_NONE = {"frequency", "missing", "pulled_at"}
 
 
 def _again(ticker: str, source: str) -> str:
@@ -328,11 +332,11 @@ def _provenance_json(data: InstrumentData) -> JsonObject:
 def _read_provenance(ticker: str, folder: Path) -> ProvenanceTable:
     path = folder / _PROVENANCE
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = parse_json(read_text(path))
         version = raw["schema_version"]
         newer = isinstance(version, int) and version > SCHEMA_VERSION
         whole = newer or _names_of_provenance() <= set(raw)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, *UNREADABLE) as error:
         raise StorageError(
             f"stored data of {ticker!r} has a {_PROVENANCE} that cannot be read: {error!r}",
             mend=_again(ticker, ""),
@@ -360,11 +364,9 @@ def _read_data(ticker: str, folder: Path, raw: ProvenanceTable) -> InstrumentDat
     import pyarrow
 
     try:
-        instrument = Instrument(**raw["instrument"])
-        kept: ProvenanceTable = {name: raw.get(name) for name in Provenance.__dataclass_fields__}
-        provenance = Provenance(**kept)
+        instrument, provenance = _described(raw)
         bars, documents, events = read_tables(folder)
-    except (OSError, ValueError, TypeError, KeyError, pyarrow.ArrowException) as error:
+    except (OSError, pyarrow.ArrowException, *UNREADABLE) as error:
         raise StorageError(
             f"stored data of {ticker!r} is damaged: {error}", mend=_again(ticker, str(raw["source"]))
         ) from error
@@ -385,26 +387,24 @@ def _read_data(ticker: str, folder: Path, raw: ProvenanceTable) -> InstrumentDat
 def _entry(ticker: str, raw: ProvenanceTable) -> StoreEntry:
     names = set(StoreEntry.__dataclass_fields__) - {"ticker", "calendar", "currency", "problem"}
     try:
-        venue = {"calendar": raw["instrument"]["calendar"], "currency": raw["instrument"]["currency"]}
-    except (TypeError, KeyError) as error:
+        instrument, _ = _described(raw)
+        kept: ProvenanceTable = {name: raw.get(name) for name in sorted(names)}
+        _check_entry(kept)
+    except UNREADABLE as error:
         raise StorageError(
-            f"stored data of {ticker!r} names no instrument", mend=_again(ticker, str(raw["source"]))
+            f"stored data of {ticker!r} has a {_PROVENANCE} that cannot be used: {error}",
+            mend=_again(ticker, str(raw["source"])),
         ) from error
-    kept: ProvenanceTable = {name: raw.get(name) for name in sorted(names)}
-    return StoreEntry(ticker, **venue, **kept)
+    return StoreEntry(ticker, calendar=instrument.calendar, currency=instrument.currency, **kept)
 
 
-def _sync(folder: Path) -> None:
-    """Bring a folder's files to the disk before their name is swapped in."""
-    for path in sorted(folder.iterdir()):
-        with path.open("rb") as handle:
-            os.fsync(handle.fileno())
-    _sync_folder(folder)
+def _described(raw: ProvenanceTable) -> tuple[Instrument, Provenance]:
+    kept = {name: raw.get(name) for name in Provenance.__dataclass_fields__}
+    return instrument_of(raw["instrument"]), provenance_of(kept)
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _check_entry(kept: ProvenanceTable) -> None:
+    for name, value in kept.items():
+        kind = int if name in ("bars", "documents", "events", "missing") else str
+        if not isinstance(value, kind) and not (value is None and name in _MAY_BE_NONE):
+            raise ValueError(f"{name} cannot be {value!r}")

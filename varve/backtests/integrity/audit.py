@@ -32,6 +32,7 @@ from varve.errors import IntegrityError, UsageError, VarveError
 from varve.files import replace_file
 from varve.finllm.chat.reply_records import recorded_model
 from varve.finllm.engine.lockstep import in_step
+from varve.finllm.served import check_key_may_go
 from varve.market.observation import Observation
 from varve.market.perturb import FUTURES
 from varve.market.worlds.specs import PLANTED_PHRASE
@@ -42,6 +43,7 @@ CUTS = 6
 """At how many instants the future is another: so many of all decisions, and of those with an order; beside
 them at two lessons."""
 
+MAX_SEEDS = 1000
 LEVEL = 0.01
 EDGE_TICKER = "MSFT"
 EDGE_WARMUP, EDGE_START, EDGE_END = date(2022, 11, 1), date(2023, 1, 3), date(2023, 6, 27)
@@ -50,15 +52,20 @@ EDGE_WARMUP, EDGE_START, EDGE_END = date(2022, 11, 1), date(2023, 1, 3), date(20
 OnCheck = Callable[[Check], None]
 
 
-def audit_run(folder: RunFolder, *, seeds: int = 20, on_check: OnCheck | None = None) -> list[Check]:
+def audit_run(
+    folder: RunFolder, *, seeds: int = 20, servers: Sequence[str] = (), on_check: OnCheck | None = None
+) -> list[Check]:
     """Put a finished run to every check; the card is kept in its folder for the report.
 
     Args:
         seeds: of the noise and planted worlds, 120 decisions each; 0 leaves these two out.
+        servers: base URLs that may get the user's key though only the record names them.
         on_check: called with each result as it is there.
 
     Raises:
-        UsageError: if the run was not finished, or ``seeds`` is 1 or below 0.
+        UsageError: if the run was not finished, ``seeds`` is 1, below 0 or above
+            1,000, or a key would go to a server that
+            the record alone names.
         BadFileError: if its folder is not whole.
     """
     run = folder.read()
@@ -67,8 +74,11 @@ def audit_run(folder: RunFolder, *, seeds: int = 20, on_check: OnCheck | None = 
             f"run {folder.run_id} is {run.status}, a finished one expected",
             mend=f"backtest run --resume {folder.run_id}",
         )
-    if seeds < 0 or seeds == 1:
-        raise UsageError(f"{seeds} seeds given; 0, or at least 2 expected", mend="--seeds 20")
+    if seeds < 0 or seeds == 1 or seeds > MAX_SEEDS:
+        raise UsageError(f"{seeds:.3g} seeds given; 0, or 2 to {MAX_SEEDS} expected", mend="--seeds 20")
+    if seeds and run.model is not None:
+        again = f"backtest audit {run.run_id} --send-key-to BASE_URL"
+        check_key_may_go(run.config.llm, named_by=f"run {run.run_id}", given=servers, again=again)
     prepared = prepare_recorded(folder, run, recorded_model(model_json(run)))
     recorded = recorded_steps(folder, run)
     checks = []

@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from varve.clock import parse_iso
 from varve.errors import BadFileError
 from varve.types import Json, JsonObject
 
 Number = int | float
 """A number as it was written: 1 stays 1, and 1.0 stays 1.0."""
+
+
+def _day(text: str) -> str:
+    if len(text) != 10:
+        raise ValueError("an ISO date expected, YYYY-MM-DD")
+    date.fromisoformat(text)
+    return text
+
+
+def _instant(text: str) -> str:
+    parse_iso(text)
+    return text
+
+
+Day = Annotated[str, AfterValidator(_day)]
+"""An ISO date, as it was written."""
+Instant = Annotated[str, AfterValidator(_instant)]
+"""An ISO instant, UTC, as it was written."""
 
 Item = TypeVar("Item")
 Many = Annotated[tuple[Item, ...], Field(strict=False)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import date, datetime
@@ -12,11 +11,21 @@ from typing import Any
 
 import numpy as np
 
+from varve.bounded import UNREADABLE, parse_json, read_parquet
 from varve.clock import from_ns, to_ns
 from varve.config import canonical_json
 from varve.errors import BadFileError, DataError
 from varve.files import replace_file
-from varve.market.data import BarSeries, Floats, InstrumentData, Provenance, instrument_json
+from varve.harmless import shortened
+from varve.market.data import (
+    BarSeries,
+    Floats,
+    InstrumentData,
+    checked_facts,
+    instrument_json,
+    instrument_of,
+    provenance_of,
+)
 from varve.market.view import GUIDANCE
 from varve.types import CorporateEvent, Document, Instrument
 
@@ -73,22 +82,20 @@ def read_inputs(path: Path) -> InstrumentData:
         BadFileError: if the file is missing, not of the format, or holds what contradicts itself.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
-        meta = json.loads(table.schema.metadata[_METADATA_KEY])
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        table = read_parquet(path)
+        meta = parse_json((table.schema.metadata or {})[_METADATA_KEY])
+        instrument = instrument_of(meta["instrument"])
+        by_kind: dict[str, list[dict[str, Any]]] = {"bar": [], "document": [], "event": []}
+        for row in table.to_pylist():
+            by_kind[row["kind"].partition(":")[0]].append(row)
+        return _instrument_data(instrument, meta, by_kind)
+    except (OSError, pa.ArrowException, *UNREADABLE) as error:
         raise BadFileError(
-            f"{path} cannot be read as a run's inputs: {error}",
+            f"{path} cannot be read as a run's inputs: {shortened(str(error) or type(error).__name__, 300)}",
             mend="copy the run folder again, or run again without --no-bundle",
         ) from error
-    instrument = Instrument(**meta["instrument"])
-    by_kind: dict[str, list[dict[str, Any]]] = {"bar": [], "document": [], "event": []}
-    for row in table.to_pylist():
-        by_kind[row["kind"].partition(":")[0]].append(row)
-    try:
-        return _instrument_data(instrument, meta, by_kind)
     except DataError as error:
         raise BadFileError(
             f"{path} cannot be used: {error.message}", mend="copy the run folder again"
@@ -98,25 +105,28 @@ def read_inputs(path: Path) -> InstrumentData:
 def _instrument_data(
     instrument: Instrument, meta: Mapping[str, Any], by_kind: Mapping[str, list[dict[str, Any]]]
 ) -> InstrumentData:
+    documents = tuple(
+        Document(
+            id=row["id"],
+            symbol=instrument.symbol,
+            kind=row["kind"].partition(":")[2],
+            text=row["text"],
+            event_time=from_ns(row["event_time_ns"]),
+            available_at=from_ns(row["available_at_ns"]),
+        )
+        for row in by_kind["document"]
+    )
+    events = tuple(
+        CorporateEvent(instrument.symbol, row["kind"].partition(":")[2], row["session"], row["value"])
+        for row in by_kind["event"]
+    )
+    checked_facts(documents, events)
     return InstrumentData(
         instrument=instrument,
-        provenance=Provenance(**meta["provenance"]),
+        provenance=provenance_of(meta["provenance"]),
         bars=_bars(by_kind["bar"]),
-        documents=tuple(
-            Document(
-                id=row["id"],
-                symbol=instrument.symbol,
-                kind=row["kind"].partition(":")[2],
-                text=row["text"],
-                event_time=from_ns(row["event_time_ns"]),
-                available_at=from_ns(row["available_at_ns"]),
-            )
-            for row in by_kind["document"]
-        ),
-        events=tuple(
-            CorporateEvent(instrument.symbol, row["kind"].partition(":")[2], row["session"], row["value"])
-            for row in by_kind["event"]
-        ),
+        documents=documents,
+        events=events,
     )
 
 

@@ -6,7 +6,7 @@ derived from the journal and the inputs, and can be deleted and built again.
 
 from __future__ import annotations
 
-import json
+import math
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -17,6 +17,7 @@ from varve.backtests.record.folder import COPY_AGAIN, RunFolder
 from varve.backtests.record.rows import CallRow, EventRow, StepKey, StepRow
 from varve.backtests.record.run_record import RunRecord
 from varve.backtests.record.step import Phase, StepRecord
+from varve.bounded import parse_json
 from varve.clock import iso
 from varve.config import canonical_json
 from varve.errors import IntegrityError, StorageError
@@ -222,10 +223,12 @@ _JSON_COLUMNS = frozenset(
 )
 
 
-def _read(name: str, value: str | int | float | None) -> Json:
+def _read(name: str, value: str | int | float | bytes | None) -> Json:
+    if isinstance(value, bytes) or (isinstance(value, float) and not math.isfinite(value)):
+        raise ValueError(f"{name} holds what is no text and no number")
     if name not in _JSON_COLUMNS:
         return value
-    read: Json = json.loads(value if isinstance(value, str) else "null")
+    read: Json = parse_json(value if isinstance(value, str) else "null")
     return read
 
 

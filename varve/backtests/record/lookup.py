@@ -23,7 +23,7 @@ def find_run(name: str) -> RunFolder:
     if by_path is not None:
         return by_path
     runs = runs_folder()
-    if (runs / name).is_symlink():
+    if "/" not in name and len(os.fsencode(name)) <= 255 and (runs / name).is_symlink():
         raise StorageError(
             f"{runs / name} is a symbolic link; Varve follows none among its runs",
             mend=f"give the folder itself: {(runs / name).resolve()}",

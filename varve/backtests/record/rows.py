@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from varve.backtests.record.entry import Entry, Many, Number
+from varve.backtests.record.entry import Day, Entry, Instant, Many, Number
 from varve.backtests.record.step import Phase
 from varve.envs.desk import Became
 from varve.envs.step import BarFacts
@@ -32,7 +32,7 @@ class KeyedRow(Entry):
     """``warmup`` for a lesson, ``trade`` for a decision."""
     step: int
     """The number of the step in its phase, from 0."""
-    decision_at: str
+    decision_at: Instant
     """The instant at which was decided."""
     instrument: str
     """The ticker."""
@@ -127,9 +127,9 @@ class FillEntry(Entry):
 
     symbol: str
     """The ticker."""
-    session: str
+    session: Day
     """The session in which it filled."""
-    filled_at: str
+    filled_at: Instant
     """The instant at which it filled."""
     quantity: Number
     """Signed, in shares."""
@@ -188,17 +188,17 @@ class OutcomeEntry(Entry):
     """The step of that decision."""
     symbol: str
     """The ticker."""
-    decided_at: str
+    decided_at: Instant
     """When was decided."""
-    available_at: str
+    available_at: Instant
     """From when on the outcome is known."""
     position: Number
     """Signed quantity after the fill."""
-    fill_session: str
+    fill_session: Day
     """The session of the fill."""
     fill_price: Number
     """The price at which it is reckoned from."""
-    exit_session: str
+    exit_session: Day
     """The last session of the horizon."""
     exit_price: Number
     """The close of that session, on the split basis of the fill."""
@@ -226,9 +226,9 @@ class PortfolioEntry(Entry):
 class StepRow(KeyedRow):
     """A row of ``steps``."""
 
-    session: str
+    session: Day
     """The last session that had ended."""
-    fill_session: str | None
+    fill_session: Day | None
     """The session in which orders fill; None for a lesson."""
     observation_hash: str
     """SHA-256 (hex) over what the trader could see."""
@@ -320,7 +320,7 @@ class EventRow(KeyedRow):
     """What happened."""
     memory_id: str
     """The memory; empty where it is about none or many."""
-    at: str
+    at: Instant
     """When."""
     data: JsonObject
     """Everything that is needed to make the memory again."""

@@ -10,7 +10,7 @@ from typing import Literal, cast
 from pydantic import ConfigDict, Field, model_validator
 
 from varve.backtests.config import RunConfig
-from varve.backtests.record.entry import Entry, Many, Number
+from varve.backtests.record.entry import Day, Entry, Instant, Many, Number
 from varve.finllm.chat.reply_source import Identity
 from varve.types import FillRule, Json, JsonObject
 
@@ -40,11 +40,11 @@ class RecordedSettings(RunConfig):
 class WindowEntry(Entry):
     """The sessions of a run; dates are ISO dates, both ends included."""
 
-    warmup_start: str
+    warmup_start: Day
     """First session of the warm-up; ``start`` where there is none."""
-    start: str
+    start: Day
     """First session of the test, bar 0 of the equity curve."""
-    end: str
+    end: Day
     """Last session of the test."""
     warmup_sessions: int
     """How many sessions lie between the start of the warm-up and ``start``."""
@@ -88,7 +88,7 @@ class KnowledgeEntry(Entry):
 
     status: Literal["none", "unknown", "inside", "partly", "after"]
     """``inside`` all of it, ``partly`` its beginning, ``after`` nothing, ``none`` nothing ever."""
-    known_until: str | None = None
+    known_until: Day | None = None
     """Until when it knows the world, ISO date; None where nobody says or it knows no world."""
     card: JsonObject | None = None
     """Its model card; None without one."""
@@ -101,7 +101,7 @@ class MemoryEntry(Entry):
     """Its id, SHA-256 (hex)."""
     memories: dict[str, int]
     """How many it holds, by the memory's name."""
-    last_available_at: str
+    last_available_at: Instant
     """The last instant of which it knows, ISO, UTC."""
     from_the_future: bool
     """Whether it knows of instants at which the run already used it."""
@@ -125,9 +125,9 @@ class TriedSettings(Entry):
 class TuningEntry(Entry):
     """A search for a rule's settings on the warm-up; dates are ISO dates, both included."""
 
-    start: str
+    start: Day
     """First session of the search."""
-    end: str
+    end: Day
     """Last session of the search."""
     base: JsonObject
     """The settings that the search began with."""
@@ -220,9 +220,9 @@ class RunRecord(Entry):
     """``running``, ``finished`` with all its results, or ``stopped``."""
     reason: str | None = None
     """Why it was stopped."""
-    started_at: str
+    started_at: Instant
     """When it began, ISO, UTC."""
-    finished_at: str | None = None
+    finished_at: Instant | None = None
     """When it was finished or stopped, ISO, UTC."""
     data_label: str
     """What the data are, in words."""

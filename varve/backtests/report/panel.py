@@ -17,6 +17,7 @@ from varve.backtests.record.run_record import RunRecord
 from varve.backtests.report.day_charts import DayCharts
 from varve.backtests.report.day_stages import by_step
 from varve.backtests.results.metrics_file import RunMetrics
+from varve.harmless import visible
 from varve.memory.history import Told
 
 if TYPE_CHECKING:
@@ -98,11 +99,17 @@ def panels() -> list[tuple[str, Panel]]:
 
 @cache
 def environment() -> Environment:
-    """The templates of the page and of Varve's own panels; everything in them is escaped."""
+    """The templates of the page and of Varve's own panels; everything in them is escaped.
+
+    What turns or hides text is shown as it is on a terminal.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
+    def seen(value: object) -> object:
+        return value if hasattr(value, "__html__") or not isinstance(value, str) else visible(value)
+
     loader = PackageLoader("varve.backtests", "templates")
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, finalize=seen)
 
 
 def rendered(template: str, **values: object) -> str:

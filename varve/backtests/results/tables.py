@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -38,6 +36,7 @@ from varve.backtests.simulate.window import Window
 from varve.envs.desk import in_words
 from varve.errors import BadFileError
 from varve.files import replace_file
+from varve.harmless import csv_text
 from varve.market.data import InstrumentData
 from varve.memory.history import Told
 from varve.types import Fill, Json, JsonObject, Usage
@@ -279,11 +278,7 @@ def _decision_row(row: StepRow) -> JsonObject:
 
 
 def _write_csv(folder: RunFolder, name: str, header: list[str], rows: Sequence[Sequence[Cell]]) -> None:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    replace_file(folder.path / name, buffer.getvalue())
+    replace_file(folder.path / name, csv_text(header, rows))
 
 
 def _prepared(run: RunRecord, data: InstrumentData, steps: Sequence[StepRow]) -> Prepared:

@@ -12,7 +12,7 @@ from varve.backtests.record.run_record import MemoryEntry, RunRecord
 from varve.clock import iso
 from varve.config import home
 from varve.errors import IntegrityError, UnknownNameError, UsageError
-from varve.files import make_folder
+from varve.files import make_folder, named_path
 
 if TYPE_CHECKING:
     from varve.backtests.config import RunConfig
@@ -50,8 +50,9 @@ def snapshot_id(given: str) -> str:
         UnknownNameError: if there is none, or more than one.
         BadFileError: if the file is no snapshot.
     """
-    if given.endswith(".parquet") or Path(given).is_file():
-        return import_snapshot(Path(given)).id
+    path = named_path(given)
+    if given.endswith(".parquet") or path.is_file():
+        return import_snapshot(path).id
     known = sorted(path.stem for path in memories_folder().glob("*.parquet"))
     hits = [one for one in known if given and one.startswith(given)]
     if len(hits) != 1:

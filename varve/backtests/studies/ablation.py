@@ -51,6 +51,7 @@ VARIANTS: dict[str, JsonObject] = {
 """What each variant sets of the memory; everything else stays."""
 
 LEVEL = 0.05
+MAX_SEEDS = 1000
 OnRun = Callable[[str, int, int], None]
 """Called before each run with the variant's name, how many runs are done, and of how many."""
 
@@ -112,12 +113,12 @@ def ablate(config: RunConfig, *, seeds: int, on_run: OnRun | None = None) -> Abl
     would give equal runs otherwise. Every run is entered in the trial registry.
 
     Raises:
-        SettingError: if ``seeds`` is below 1.
+        SettingError: if ``seeds`` is below 1 or above 1,000.
         UsageError: if the agent has no layered memory.
         VarveError: as a run.
     """
-    if seeds < 1:
-        raise SettingError(f"{seeds} seeds given, at least 1 expected", mend="--seeds 5")
+    if not 1 <= seeds <= MAX_SEEDS:
+        raise SettingError(f"{seeds:.3g} seeds given, 1 to {MAX_SEEDS} expected", mend="--seeds 5")
     first = prepare(config)
     if not isinstance(getattr(first.trader_config, "memory", None), MemoryConfig):
         raise UsageError(

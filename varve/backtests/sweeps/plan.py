@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,15 +49,20 @@ class Sweep:
         ).hexdigest()
 
 
-def read_sweep(path: Path) -> Sweep:
+def read_sweep(path: Path, *, servers: Sequence[str] | None = None) -> Sweep:
     """The runs that a file asks for, every setting of each checked.
+
+    Args:
+        servers: base URLs that may get the user's key though only the file names them.
 
     Raises:
         BadFileError: if it is no TOML.
         SettingError: naming a key that is unknown or a value that cannot be used, and where it stands.
-        UsageError: if it asks for no run, for the same one twice, or for more than 1,000.
+        UsageError: if it asks for no run, for the same one twice, for more than 1,000, or where a key would
+            go to a server that the file alone names.
     """
     from varve.backtests.simulate.prepare import check_trading
+    from varve.finllm.served import SEND_KEY_TO, check_key_may_go
 
     raw = read_toml(path)
     groups = raw.get("group", [{}])
@@ -80,6 +85,9 @@ def read_sweep(path: Path) -> Sweep:
                     f"{path} asks for more than {MAX_RUNS} runs", mend="make several sweeps of it"
                 )
     _all_different(path, runs)
+    again = f"backtest sweep {path} {SEND_KEY_TO} BASE_URL"
+    for spec in sorted({run.llm for run in runs}):
+        check_key_may_go(spec, named_by=str(path), given=servers or (), again=again)
     return Sweep(path.name, tuple(runs))
 
 

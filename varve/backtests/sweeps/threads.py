@@ -148,7 +148,11 @@ def _run(state: RunState, going: _Going, begun: threading.Event) -> None:
         if state.folder is None:
             run_backtest(state.config, on_start=on_start, on_step=on_step, use_cache=going.use_cache)
         else:
-            resume_run(state.folder, on_start=on_start, on_step=on_step, use_cache=going.use_cache)
+            # The plan was checked when it was read; the folder's own record says nothing of where a key goes.
+            named = [state.config.llm]
+            resume_run(
+                state.folder, on_start=on_start, on_step=on_step, use_cache=going.use_cache, servers=named
+            )
         state.state = "finished"
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (kept and told; the other runs go on)
         state.state, state.error = "failed", error

@@ -33,7 +33,7 @@ def open_model(spec: str, *, seed: int = 0) -> BaseChatModel:
     """
     match = _SPEC.fullmatch(spec.strip())
     if match is None:
-        shown = spec.partition("@")[0]  # an address may hold a secret
+        shown = spec.partition(":")[0]  # an address may hold a secret
         raise UsageError(f"model {shown!r} cannot be read; expected {FORM}", mend="give --llm scripted")
     made = registry.load("llms", match["name"])(match["argument"] or "", seed=seed)
     if not isinstance(made, BaseChatModel):

@@ -7,13 +7,13 @@ it. Only replies that could be used are kept: a bad one is asked anew in the nex
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from varve.bounded import UNREADABLE, parse_json, read_text
 from varve.clock import Clock, iso, wall_clock
 from varve.config import canonical_json, home
 from varve.errors import BadFileError, IntegrityError, StorageError
@@ -55,6 +55,10 @@ _KIND = Kind(
 )
 _COLUMNS = ("key", "model", "fingerprint", "created_at", "reply", "usage")
 _INTO = "INTO replies VALUES (?, ?, ?, ?, ?, ?, ?)"
+
+
+MAX_EXPORT_BYTES = 2**30
+"""The largest exported file that is read."""
 
 
 class CacheStats(NamedTuple):
@@ -124,7 +128,9 @@ class ReplyCache:
         query = f"SELECT {_OF_ROW}, CAST(created_at AS BLOB), sha256 FROM replies {where} ORDER BY key"
         with self._file.failing("read"):
             rows = self._file.db.execute(query, given).fetchall()
-        for *columns, created_at, sha256 in rows:
+        for *given_columns, sha256 in rows:
+            # A damaged row may lack what its table says that every row has.
+            *columns, created_at = [column or b"" for column in given_columns]
             texts = [column.decode("utf-8", "replace") for column in (*columns, created_at)]
             whole = sha256 == _entry_hash(*columns)
             key, model, fingerprint, reply, usage, made = texts
@@ -257,11 +263,24 @@ def _hashed(row: tuple[str, ...]) -> tuple[str, ...]:
 def _answered(reply: str, usage: str) -> Answered | None:
     """The reply of a row; None where it is none."""
     try:
-        answered = Answered(json.loads(reply), Usage(**json.loads(usage)))
+        answered = Answered(parse_json(reply), usage_of(parse_json(usage)))
         message_of(answered)
-    except (ValueError, TypeError, RecursionError, IntegrityError):
+    except (IntegrityError, *UNREADABLE):
         return None
     return answered
+
+
+def usage_of(raw: object) -> Usage:
+    """Tokens and calls as they were written.
+
+    Raises:
+        ValueError: if they are no counts.
+    """
+    if not isinstance(raw, dict) or not all(
+        type(count) is int and 0 <= count < 2**53 for count in raw.values()
+    ):
+        raise ValueError(f"usage cannot be {raw!r}")
+    return Usage(**raw)
 
 
 def _line(entry: _Entry, answered: Answered) -> str:
@@ -273,20 +292,20 @@ def _line(entry: _Entry, answered: Answered) -> str:
 def _read_lines(path: Path) -> Iterator[tuple[str, ...]]:
     try:
         # Not splitlines(): U+2028 and its like may stand inside a reply.
-        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_text(path, MAX_EXPORT_BYTES).removesuffix("\n").split("\n")
+    except (OSError, ValueError) as error:
         raise BadFileError(
             f"{path} cannot be read: {error}", mend="give a file made by: backtest cache export"
         ) from error
     for number, line in enumerate(lines, start=1):
         try:
-            entry = json.loads(line)
-            usage = Usage(**entry["usage"])
+            entry = parse_json(line)
+            usage = usage_of(entry["usage"])
             message_of(Answered(entry["reply"], usage))
             key, texts = bytes.fromhex(entry["key"]), [str(entry[name]) for name in _COLUMNS[1:4]]
             if len(key) != 32:
                 raise ValueError("key is no SHA-256")
-        except (ValueError, KeyError, TypeError, RecursionError, IntegrityError) as error:
+        except (IntegrityError, *UNREADABLE) as error:
             raise BadFileError(
                 f"line {number} of {path} is no exported reply: {type(error).__name__}: {error}",
                 mend="export the cache again; nothing of this file was added",

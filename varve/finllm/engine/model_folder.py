@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, wraps
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
+from varve.bounded import UNREADABLE, parse_json, read_text
 from varve.errors import BadFileError, NoDataError
+from varve.files import named_path
+from varve.harmless import shortened
 
 ConfigTable = dict[str, Any]
 """A table of JSON that a model's folder holds; others decide its keys."""
@@ -20,6 +23,12 @@ _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", 
 _MEND = (
     "give the folder of a causal language model with safetensors weights, for example hf:~/models/qwen3-8b"
 )
+_LARGEST = 10**9
+_LARGEST_IN_TEMPLATE = 100_000
+_MAX_JSON_BYTES = 128 * 2**20
+_GENERATION = re.compile(r"\{%-?\s*(?:end)?generation\s*-?%\}")
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
 
@@ -48,14 +57,18 @@ def find_folder(given: str) -> Path:
 
     Raises:
         NoDataError: if there is neither; nothing is downloaded.
+        UsageError: if it can be no path.
     """
-    folder = Path(given).expanduser()
+    folder = named_path(given)
     if folder.is_dir():
         return folder
     if given.count("/") == 1 and not given.startswith((".", "~", "/")):
         from huggingface_hub import try_to_load_from_cache
 
-        found = try_to_load_from_cache(given, "config.json")
+        try:
+            found = try_to_load_from_cache(given, "config.json")
+        except ValueError:  # no form of an id
+            found = None
         if isinstance(found, str):
             return Path(found).parent
         raise NoDataError(
@@ -64,6 +77,23 @@ def find_folder(given: str) -> Path:
     raise NoDataError(f"there is no model folder {folder}", mend=_MEND)
 
 
+def _readable(read: Callable[Given, Made]) -> Callable[Given, Made]:
+    """Turn what a table of unexpected kinds of values leads to into the error of a bad folder."""
+
+    @wraps(read)
+    def checked(*given: Given.args, **more: Given.kwargs) -> Made:
+        try:
+            return read(*given, **more)
+        except (OSError, *UNREADABLE) as error:
+            folder = next(one for one in given if isinstance(one, Path))
+            raise _bad(
+                folder, f"its files say {shortened(f'{type(error).__name__}: {error}', 200)}"
+            ) from error
+
+    return checked
+
+
+@_readable
 def read_folder(folder: Path) -> ModelFiles:
     """Check a model's folder.
 
@@ -78,12 +108,25 @@ def read_folder(folder: Path) -> ModelFiles:
     ) or config.get("is_encoder_decoder"):
         told = ", ".join(map(str, names)) or "none"
         raise _bad(folder, f"its architecture is {told}, a causal language model (...ForCausalLM) expected")
-    parameters = sum(_count(path) for path in _weights(folder))
+    headers = [_header(path) for path in _weights(folder)]
+    parameters = sum(math.prod(entry["shape"]) for header in headers for entry in header.values())
+    _check_config(folder, config, sum(map(len, headers)))
     if not (folder / "tokenizer.json").is_file():
         raise _bad(folder, "it has no tokenizer.json")
     return ModelFiles(
         folder, config, _template(folder), parameters, fingerprint(folder, ("config.json", *_TOKENIZER))
     )
+
+
+def _check_config(folder: Path, config: ConfigTable, tensors: int) -> None:
+    """Check that the config describes no more than there are weights for, before anything is made of it."""
+    for table in (config, config.get("text_config") or {}):
+        for name, value in table.items():
+            layers = name in ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+            if layers and (type(value) is not int or not 0 < value <= tensors):
+                raise _bad(folder, f"its config has {name} = {value!r}, its weights are {tensors:,} tensors")
+            if type(value) is int and abs(value) > _LARGEST:
+                raise _bad(folder, f"its config has {name} = {value:,}, at most {_LARGEST:,} expected")
 
 
 class Adapter(NamedTuple):
@@ -93,6 +136,7 @@ class Adapter(NamedTuple):
     fingerprint: str
 
 
+@_readable
 def read_adapter(folder: Path, base: ModelFiles) -> Adapter:
     """Check a LoRA adapter's folder against its base model.
 
@@ -166,20 +210,16 @@ def _weights(folder: Path) -> list[Path]:
     return found
 
 
-def _count(path: Path) -> int:
-    return sum(math.prod(entry["shape"]) for entry in _header(path).values())
-
-
 def _header(path: Path) -> ConfigTable:
     """The table of a safetensors file, its length checked against the file's."""
     try:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
             raw = file.read(min(size, 100 * 2**20))
-        table = json.loads(raw)
+        table = parse_json(raw)
         table.pop("__metadata__", None)
         wanted = 8 + size + max((entry["data_offsets"][1] for entry in table.values()), default=0)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, *UNREADABLE) as error:
         raise _bad(path.parent, f"{path.name} is no safetensors file, or a part of one: {error}") from error
     there = path.stat().st_size
     if there != wanted:
@@ -191,7 +231,7 @@ def _template(folder: Path) -> str:
     """The chat template: of several the one for tools, else the default one."""
     file = folder / "chat_template.jinja"
     if file.is_file():
-        return file.read_text(encoding="utf-8")
+        return _checked_template(folder, read_text(file))
     given = _json(folder / "tokenizer_config.json").get("chat_template")
     if isinstance(given, list):
         named = {one.get("name"): one.get("template") for one in given if isinstance(one, dict)}
@@ -201,12 +241,28 @@ def _template(folder: Path) -> str:
             folder,
             "it has no chat template, so it was hardly trained to talk; an instruction-tuned model is needed",
         )
-    return given
+    return _checked_template(folder, given)
+
+
+def _checked_template(folder: Path, text: str) -> str:
+    """A template that can be read as one and computes with no large numbers."""
+    from jinja2 import Environment, TemplateError, nodes
+    from jinja2.ext import loopcontrols
+
+    try:
+        # Tags that transformers adds are no reason to refuse one; it reads the template again.
+        tree = Environment(extensions=[loopcontrols]).parse(_GENERATION.sub("", text))
+    except (TemplateError, RecursionError) as error:
+        raise _bad(folder, f"its chat template cannot be read: {error}") from error
+    numbers = [one.value for one in tree.find_all(nodes.Const) if type(one.value) is int]
+    if any(tree.find_all(nodes.Pow)) or any(abs(number) > _LARGEST_IN_TEMPLATE for number in numbers):
+        raise _bad(folder, f"its chat template computes with numbers above {_LARGEST_IN_TEMPLATE:,}")
+    return text
 
 
 def _json(path: Path) -> ConfigTable:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(read_text(path, _MAX_JSON_BYTES))
     except (OSError, ValueError) as error:
         raise _bad(path.parent, f"{path.name} cannot be read: {error}") from error
     if not isinstance(found, dict):

@@ -27,6 +27,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field, PrivateAttr
 
 from varve.errors import ModelError, SettingError, UnknownNameError, UsageError
+from varve.files import named_path
 from varve.finllm.engine.model_folder import Adapter, ModelFiles, find_folder, read_adapter, read_folder
 from varve.finllm.engine.queue import Engine, Generated, GenerationRequest, Scored, ScoreRequest
 from varve.finllm.langchain import More, Tool
@@ -372,11 +373,12 @@ def make_hf(argument: str, *, seed: int) -> LocalModel:
     if not argument:
         raise UsageError(f"model 'hf' needs a folder; expected {FORM}", mend="--llm hf:~/models/qwen3-8b")
     folder, plus, adapter = argument.rpartition("+")
-    if not plus or Path(argument).expanduser().is_dir():
+    if not plus or named_path(argument).is_dir():
         folder, adapter = argument, ""
+    tuned = str(named_path(adapter)) if adapter else None
     return LocalModel(
         folder=str(find_folder(folder)),
-        adapter=str(Path(adapter).expanduser()) if adapter else None,
+        adapter=tuned,
         seed=seed,
         max_new_tokens=_max_new_tokens(),
     )

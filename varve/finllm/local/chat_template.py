@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage, ToolMessage
 
 from varve.errors import ModelError
+from varve.finllm.local.template_limits import limited
 from varve.finllm.local.tool_formats import Family, tools_text, written_call
+from varve.harmless import shortened
 from varve.types import JsonObject, ToolSchema
 
 if TYPE_CHECKING:
@@ -30,22 +32,24 @@ def render(
     """The prompt as text, up to where the model's reply begins.
 
     Raises:
-        ModelError: if the template refuses the conversation.
+        ModelError: if the template refuses the conversation, or takes too long over it.
     """
     said = [_plain(family, message) for message in messages]
     if tools and not family.in_template:
         said = _with_system(said, tools_text(family, tools))
     try:
-        text = tokenizer.apply_chat_template(
-            _folded(said) if not family.in_template else said,
-            tools=[dict(tool) for tool in tools] if tools and family.in_template else None,
-            tokenize=False,
-            add_generation_prompt=True,
-            enable_thinking=False,  # templates without that switch ignore it
-        )
+        with limited():
+            text = tokenizer.apply_chat_template(
+                _folded(said) if not family.in_template else said,
+                tools=[dict(tool) for tool in tools] if tools and family.in_template else None,
+                tokenize=False,
+                add_generation_prompt=True,
+                enable_thinking=False,  # templates without that switch ignore it
+            )
     except Exception as error:  # templates are programs: they raise anything
         raise ModelError(
-            f"the model's chat template refuses the conversation: {type(error).__name__}: {error}",
+            f"the model's chat template refuses the conversation: {type(error).__name__}: "
+            f"{shortened(str(error), 400)}",
             mend="use another model, or one whose template knows tools",
         ) from error
     return str(text)

@@ -6,7 +6,9 @@ Needs the package ``langchain-openai``; loaded by :mod:`varve.finllm.served.open
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
+from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
@@ -15,6 +17,7 @@ from langchain_core.messages.tool import invalid_tool_call
 from langchain_core.outputs import ChatResult
 from langchain_core.runnables import Runnable
 from langchain_openai import ChatOpenAI
+from openai import APIResponseValidationError, DefaultAsyncHttpxClient, DefaultHttpxClient
 
 from varve.errors import ModelTransportError
 from varve.finllm.langchain import More, Tool
@@ -53,6 +56,11 @@ class ServedModel(ChatOpenAI):
             return super()._generate(messages, stop=stop, run_manager=run_manager, **kwargs)
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise _malformed(f"a body that is no JSON ({error})") from error
+        # What a library stumbles over in a body is the server's fault, whatever it is.
+        except (
+            APIResponseValidationError, ValueError, TypeError, LookupError, AttributeError, RecursionError,
+        ) as error:  # fmt: skip
+            raise _malformed(f"a body that cannot be read ({type(error).__name__}: {error})") from error
 
     def _create_chat_result(self, response: More, generation_info: JsonObject | None = None) -> ChatResult:
         plain = response.model_dump(warnings=False) if hasattr(response, "model_dump") else response
@@ -87,6 +95,15 @@ class ServedModel(ChatOpenAI):
             if message.get("refusal"):
                 reply.additional_kwargs["refusal"] = message["refusal"]
         return result
+
+
+def straight_clients() -> dict[str, Any]:
+    """Clients that go where they are sent and no further: nobody gave a key to what a server points to."""
+    proxy = os.environ.get("OPENAI_PROXY") or None
+    return {
+        "http_client": DefaultHttpxClient(follow_redirects=False, proxy=proxy),
+        "http_async_client": DefaultAsyncHttpxClient(follow_redirects=False, proxy=proxy),
+    }
 
 
 def _only_choice(plain: object) -> Reply:

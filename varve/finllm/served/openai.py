@@ -10,11 +10,9 @@ before they answer) and ``VARVE_MODEL_VISION`` (``true`` where the model takes i
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.util import find_spec
-from urllib.parse import urlsplit
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
@@ -25,8 +23,9 @@ from langchain_core.runnables import Runnable
 from pydantic import SecretStr
 
 from varve.errors import SettingError, UsageError
-from varve.finllm.chat.faults import KEY_VARIABLE
 from varve.finllm.langchain import More, Tool
+from varve.finllm.served.credentials import SERVED, server
+from varve.harmless import KEY_VARIABLE
 from varve.types import JsonObject
 
 TIMEOUT_VARIABLE = "VARVE_MODEL_TIMEOUT_S"
@@ -37,9 +36,6 @@ DEFAULT_MAX_TOKENS = 1024
 NO_KEY = "none"
 FORM = "openai:<model>@<base_url>"
 EXAMPLE = "openai:qwen3-8b@http://localhost:8000/v1"
-
-# A model's name may hold an @; what follows the last @http is the address.
-_ARGUMENT = re.compile(r"(?P<model>\S+)@(?P<url>https?://\S+)", re.IGNORECASE)
 
 
 def make_openai(argument: str, *, seed: int) -> BaseChatModel:
@@ -106,7 +102,7 @@ class OpenAIModel(BaseChatModel):
     @cached_property
     def client(self) -> BaseChatModel:
         """The client, made at the first call."""
-        from varve.finllm.served.checked_server import ServedModel
+        from varve.finllm.served.checked_server import ServedModel, straight_clients
 
         return ServedModel(
             model=self.model,
@@ -118,6 +114,8 @@ class OpenAIModel(BaseChatModel):
             max_retries=0,
             max_completion_tokens=self.max_completion_tokens,
             use_responses_api=False,
+            openai_proxy=None,
+            **straight_clients(),
         )
 
     def bind_tools(self, tools: Sequence[Tool], **kwargs: More) -> Runnable[LanguageModelInput, AIMessage]:
@@ -136,27 +134,16 @@ class OpenAIModel(BaseChatModel):
 
 def _parted(argument: str) -> tuple[str, str]:
     """Model and address. A message never repeats an address that may hold a secret."""
-    match = _ARGUMENT.fullmatch(argument)
+    match = SERVED.fullmatch(argument)
     if match is None:
-        model = argument.partition("@")[0]
-        raise UsageError(
-            f"model 'openai:{model}...' cannot be read; expected {FORM}", mend=f"for example {EXAMPLE}"
-        )
+        raise UsageError(f"model 'openai:...' cannot be read; expected {FORM}", mend=f"for example {EXAMPLE}")
     try:
-        url = urlsplit(match["url"])
-        usable = bool(url.hostname) and url.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
+        server(match["url"])
+    except UsageError as error:
         raise UsageError(
-            f"the address of model {match['model']!r} is no http(s) address with host and port",
-            mend=f"for example {EXAMPLE}",
-        )
-    if url.username is not None or url.password is not None or url.query or url.fragment:
-        raise UsageError(
-            f"the address of model {match['model']!r} holds a name, a password or a query",
-            mend=f"give the plain address, and a key by the environment variable {KEY_VARIABLE}",
-        )
+            error.message.replace("a model server", f"model {match['model']!r}"),
+            mend=f"give the plain address, for example {EXAMPLE}, and a key by {KEY_VARIABLE}",
+        ) from None
     return match["model"], match["url"].rstrip("/")
 
 

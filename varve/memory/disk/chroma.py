@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import re
 import sqlite3
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from varve.bounded import parse_json
 from varve.config import canonical_json
 from varve.errors import IntegrityError, StorageError, UsageError
 from varve.files import make_folder, refuse_links
@@ -341,4 +341,4 @@ def as_json(value: object) -> str:
 
 def from_json(text: str) -> Any:
     """The inverse of :func:`as_json`."""
-    return json.loads(text)
+    return parse_json(text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,10 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from varve.bounded import UNREADABLE, parse_json, read_parquet
 from varve.clock import from_ns, iso, parse_iso, to_ns
 from varve.config import canonical_json
 from varve.errors import BadFileError, UsageError, VarveError
 from varve.files import replace_file
+from varve.harmless import shortened
 from varve.memory.embed.base import Embedder, checked_vectors
 from varve.memory.state.columns import Vector
 from varve.memory.state.records import MemoryRecord
@@ -188,23 +189,24 @@ def read_snapshot(path: Path) -> Snapshot:
         BadFileError: if the file is missing, no snapshot, damaged, or of a newer version.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     mend = "give a file that was made by: backtest memory export RUN FILE.parquet"
     try:
-        table = pq.read_table(path)
-        told = json.loads((table.schema.metadata or {})[_KEY])
+        table = read_parquet(path)
+        told = parse_json((table.schema.metadata or {})[_KEY])
         if told["schema"] > SCHEMA:
             raise BadFileError(
                 f"{path} is a snapshot of schema {told['schema']}, this version reads up to {SCHEMA}",
                 mend="use the version that wrote it",
             )
         snapshot = _snapshot(table.to_pylist(), told)
+        changed = snapshot.id != told["id"]
     except BadFileError:
         raise
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, VarveError) as error:
-        raise BadFileError(f"{path} cannot be read as a memory snapshot: {error}", mend=mend) from error
-    if snapshot.id != told["id"]:
+    except (OSError, pa.ArrowException, VarveError, *UNREADABLE) as error:
+        why = shortened(str(error) or type(error).__name__, 300)
+        raise BadFileError(f"{path} cannot be read as a memory snapshot: {why}", mend=mend) from error
+    if changed:
         raise BadFileError(
             f"{path} was changed: its content is {snapshot.id[:12]}, it says {str(told['id'])[:12]}",
             mend="copy it again from where it is whole",
@@ -270,7 +272,7 @@ def _kept(row: _Read, vector: Vector) -> Kept:
         event_time=from_ns(row["event_time_ns"]),
         available_at=from_ns(row["available_at_ns"]),
         created_at=from_ns(row["created_at_ns"]),
-        metadata=json.loads(row["metadata"]),
+        metadata=parse_json(row["metadata"]),
         links=tuple(row["filed_links"]),
     )
     life: Life = {

@@ -8,7 +8,6 @@ first text is embedded that the vector cache does not have.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from varve.bounded import parse_json, read_text
 from varve.errors import BadFileError, NoDataError, UsageError
+from varve.files import named_path
 from varve.memory.embed.base import Embedder, Vectors
 from varve.memory.embed.vector_cache import CachedEmbedder
 from varve.types import JsonObject
@@ -56,7 +57,7 @@ class TransformerEmbedder:
     """
 
     def __init__(self, name: str, folder: Path) -> None:
-        self.name, self.folder = name, folder.expanduser()
+        self.name, self.folder = name, named_path(folder)
         if not self.folder.is_dir():
             raise NoDataError(f"embedder {name!r}: there is no folder {self.folder}", mend=_MEND_FOLDER)
         config = self._json("config.json")
@@ -148,7 +149,7 @@ class TransformerEmbedder:
         if default is not None and not path.exists():
             return default
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = parse_json(read_text(path, 128 * 2**20))
         except (OSError, ValueError) as error:
             raise self._bad(f"{name} cannot be read: {error}") from error
         if not isinstance(found, dict):

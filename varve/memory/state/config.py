@@ -31,7 +31,7 @@ TierName = Literal["short", "mid", "long", "reflection"]
 class TierConfig(FrozenConfig):
     """One tier's clock and thresholds."""
 
-    tau_days: float = Field(gt=0, allow_inf_nan=False)
+    tau_days: float = Field(gt=0, le=1e6, allow_inf_nan=False)
     """τ of recency = exp(−Δ ÷ τ), in calendar days."""
     importance_factor: float = Field(gt=0, le=1)
     """What is left of importance after one session without credit."""
@@ -112,7 +112,7 @@ class MemoryConfig(MemorySettings):
     """Net credits since the memory entered its tier that a promotion needs."""
     credits_to_demote: float = Field(gt=0)
     """Net debits that a demotion needs."""
-    purge_after_taus: float = Field(default=3.0, gt=0, allow_inf_nan=False)
+    purge_after_taus: float = Field(default=3.0, gt=0, le=1e6, allow_inf_nan=False)
     """A memory is purged when Δ is more than so many τ."""
     purge_importance_below: float | None = None
     """A memory is purged when importance has sunk below this; none for never."""
@@ -135,7 +135,8 @@ class MemoryConfig(MemorySettings):
         if not isinstance(given, Mapping):
             return given
         preset = given.get("preset", "varve")
-        return merged(PRESETS[preset], given) if preset in PRESETS else given
+        known = isinstance(preset, str) and preset in PRESETS
+        return merged(PRESETS[preset], given) if known else given
 
     def __init__(self, **values: Any) -> None:  # the preset fills what a type checker would miss
         super().__init__(**values)

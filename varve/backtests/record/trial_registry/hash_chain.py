@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from filelock import FileLock
 
+from varve.bounded import parse_json
 from varve.config import canonical_json
 from varve.errors import IntegrityError, StorageError
 from varve.files import make_folder
@@ -168,9 +169,8 @@ def _parsed(text: str, last: str) -> Line | None:
 
 def _object(text: str) -> Line | None:
     try:
-        value = json.loads(text)
-        canonical_json(value)
-    except (ValueError, RecursionError):
+        value = parse_json(text)
+    except ValueError:
         return None
     return value if isinstance(value, dict) else None
 
