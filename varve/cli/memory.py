@@ -12,6 +12,7 @@ import typer
 from varve.cli.options import RunName, day_of
 from varve.cli.screen import say
 from varve.errors import IntegrityError, StorageError, UsageError
+from varve.files import replace_file
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -165,10 +166,7 @@ def memory_timeline(run: RunName) -> None:
             console.print(f"{unjudged:,} of {of:,} memories got the constant importance: no usable reply")
     for name, image in draw_timelines(told, synthetic=manifest.synthetic).items():
         file = folder.path / f"{name}.png"
-        try:
-            file.write_bytes(image)
-        except OSError as error:
-            raise StorageError(f"{file} cannot be written: {error}", mend="copy the run elsewhere") from error
+        replace_file(file, image)
         console.print(f"chart: {file}", soft_wrap=True)
 
 
