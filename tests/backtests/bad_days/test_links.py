@@ -81,7 +81,7 @@ COMMANDS = {
 }
 REPLACED = (
     "metrics.json", "equity.csv", "decisions.csv", "trades.csv", "report.html", "equity.png", "drawdown.png",
-    "price.png", "exposure.png", "rescore.html", "rescore.png", "audit.json",
+    "price.png", "exposure.png", "rescore.html", "rescore.png", "rescore.json", "memory.png", "audit.json",
 )  # fmt: skip
 """Written whole: a link of that name is replaced by the file."""
 OPENED = {
