@@ -81,7 +81,8 @@ COMMANDS = {
 }
 REPLACED = (
     "metrics.json", "equity.csv", "decisions.csv", "trades.csv", "report.html", "equity.png", "drawdown.png",
-    "price.png", "exposure.png", "rescore.html", "rescore.png", "rescore.json", "memory.png", "audit.json",
+    "price.png", "exposure.png", "rescore.html", "rescore.png", "memory.png", "audit.json",
+    "rescore.json",
 )  # fmt: skip
 """Written whole: a link of that name is replaced by the file."""
 OPENED = {
@@ -128,16 +129,18 @@ def test_no_command_opens_a_link_in_a_run_folder_to_write(copied, backtest, home
         assert state_of(mine) == before, command
 
 
-def test_what_is_written_whole_replaces_a_link(copied, backtest, home_of):
+@pytest.mark.parametrize("card", ["audit", "rescore"])
+def test_what_is_written_whole_replaces_a_link(copied, backtest, home_of, card):
     finished, stopped, mine = copied
     for run in (finished, stopped):
         (mine / run.run_id).mkdir()
         for name in REPLACED:
-            # The card of an audit is written by an audit alone, which a stopped run cannot have.
-            if run is finished or name != "audit.json":
+            # A card that is a link is refused until the command that writes it was run.
+            if name not in ("audit.json", "rescore.json") or (run is finished and name == f"{card}.json"):
                 put_link(run, name, mine / run.run_id)
     before = state_of(mine)
-    for command, arguments in COMMANDS.items():
+    for command in dict.fromkeys([card, *COMMANDS]):
+        arguments = COMMANDS[command]
         code, _, err = backtest(*arguments((stopped if command == "resume" else finished).run_id))
         assert code == 0, (command, err)
         assert state_of(mine) == before, command
