@@ -50,7 +50,7 @@ def killed_at(folder, shares):
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory):
     """The run when nothing happens to it, and some runs that were killed and resumed."""
-    return killed_at(tmp_path_factory.mktemp("killed"), [0.0, 0.21, 0.48, 0.83, 0.985])
+    return killed_at(tmp_path_factory.mktemp("killed"), [0.0, 0.15, 0.28, 0.42, 0.985])
 
 
 @pytest.fixture(scope="module")
