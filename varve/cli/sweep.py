@@ -151,13 +151,12 @@ def _json(states: Sequence[RunState]) -> dict[str, Any]:
 
 
 def _print_notes(states: Sequence[RunState]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
+    from varve.cli.screen import Screen, styled
 
-    console = Console(stderr=True, highlight=False)
+    console = Screen(stderr=True)
     for state in states:
         if state.note:
-            console.print(f"[yellow]note:[/yellow] {escape(state.note)}", soft_wrap=True)
+            console.print(styled(("note:", "yellow"), f" {state.note}"), soft_wrap=True)
 
 
 def _print_failures(file: Path, states: Sequence[RunState]) -> None:
