@@ -137,5 +137,5 @@ def test_what_cannot_be_audited_says_why(backtest, varve_home):
 @pytest.mark.parametrize("seeds", [-1, 1])
 def test_seeds_that_say_nothing_are_refused(varve_home, seeds):
     folder = run_backtest(RunConfig.build(**{**SETTINGS, "agent": "buy-and-hold", "warmup_start": None}))
-    with pytest.raises(UsageError, match="at least 2"):
+    with pytest.raises(UsageError, match="0, or 2 to 1000 expected"):
         audit_run(folder, seeds=seeds)
