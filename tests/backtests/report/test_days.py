@@ -107,7 +107,7 @@ def call(
     content = [{"type": "text", "text": "x"}]
     content += [{"type": "image", "mime_type": "image/png", "sha256": image_name(i)} for i in images]
     return CallRow.model_validate({
-        "run_id": "r", "phase": phase, "step": step, "decision_at": f"2023-01-{step + 1:02d}",
+        "run_id": "r", "phase": phase, "step": step, "decision_at": f"2023-01-{step + 1:02d}T00:00:00+00:00",
         "instrument": "A", "stage": stage, "ordinal": 0, "cut_items": 0, "seconds": 0.0,
         "messages": [{"role": "system", "content": "rules"}, {"role": "user", "content": content}],
         "tools": [{"function": {"name": name}} for name in tools], "attempt": attempt, "cached": cached,
@@ -123,7 +123,8 @@ def step(number, stages=(), orders=(), phase="trade"):
         "usage": {"input_tokens": 0, "output_tokens": 0, "calls": 0}, "failure": None, "stages": list(stages),
     }  # fmt: skip
     return StepRow.model_validate({
-        "run_id": "r", "phase": phase, "step": number, "decision_at": f"2023-01-{number + 1:02d}",
+        "run_id": "r", "phase": phase, "step": number,
+        "decision_at": f"2023-01-{number + 1:02d}T00:00:00+00:00",
         "instrument": "A", "orders": list(orders), "decision": decision, "session": "2023-01-01",
         "fill_session": None, "observation_hash": "", "failure": None, "fills": [], "outcomes": [],
         "portfolio": {"currency": "USD", "cash": 1.0, "equity": 1.0, "positions": {}}, "seconds": 0.0,

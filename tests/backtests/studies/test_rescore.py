@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 
 from varve.backtests.config import RunConfig
+from varve.backtests.record.digest import run_digest
 from varve.backtests.record.folder import RunFolder
+from varve.backtests.record.journal import Journal
 from varve.backtests.record.lookup import find_run
 from varve.backtests.runner import run_backtest
 from varve.backtests.studies.rescore.chart import draw_rescored
 from varve.backtests.studies.rescore.rescore import RULES, rescore
 from varve.backtests.studies.rescore.sentences import sentences, signed
-from varve.errors import BadFileError, UnknownNameError
+from varve.errors import BadFileError, IntegrityError, UnknownNameError
 from varve.market.worlds import sample_world
 from varve.types import Action
 
@@ -211,6 +213,12 @@ def test_failed_decisions_keep_the_position(default, tmp_path):
             (json.dumps(decision), "unparsable", step),
         )
     db.close()
+    with pytest.raises(IntegrityError, match="the journal was changed"):
+        rescore(folder)
+    run = folder.read()
+    journal = Journal(folder.journal, run_id=run.run_id)
+    folder.update(run_digest=run_digest(journal, run.digest_version, folder.derived))
+    journal.close()
     rescored = rescore(folder)
     assert rescored.failures == 1
     assert rescored.actions[step] is Action.HOLD
