@@ -4,27 +4,14 @@ import json
 
 import pytest
 
-from tests.strangers.doors import Strangers, expected
+from tests.strangers.doors import expected
 from tests.support.mutations import EACH_KIND, places, replaced, without
 from varve.backtests.record.cards import AuditCard, RescoreCard
 from varve.backtests.record.folder import RunFolder
 from varve.backtests.results.metrics_file import read_metrics
 from varve.market.store import Store
 
-WINDOW = ["--ticker", "TSLA", "--start", "2023-03-01", "--end", "2023-03-10", "--warmup-start", "2023-02-27"]
 SHOWING = (["compare"], ["memory", "show"], ["report"], ["rescore"], ["replay"], ["run", "--resume"])
-
-
-@pytest.fixture
-def strangers(backtest, varve_home, tmp_path):
-    code, _, err = backtest("run", *WINDOW, "--llm", "scripted", "--quiet")
-    assert code == 0, err
-    (run,) = (varve_home / "runs").iterdir()
-    for command in (["audit", run, "--seeds", "0"], ["rescore", run]):
-        assert backtest(*command)[0] == 0
-    made = Strangers(tmp_path / "strangers", backtest)
-    made.prepare(run, varve_home)
-    return made
 
 
 def changed(whole):

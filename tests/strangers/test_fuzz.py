@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.strangers.doors import DOORS, Strangers, expected
+from tests.strangers.doors import DOORS, expected
 from varve.bounded import parse_json, parse_toml
 from varve.cli.options import settings_of
 from varve.harmless import visible
@@ -20,19 +20,6 @@ LONG = {
     "caches": 1000,
     "records": 1000,
 }
-WINDOW = ["--ticker", "TSLA", "--start", "2023-03-01", "--end", "2023-03-10", "--warmup-start", "2023-02-27"]
-
-
-@pytest.fixture
-def strangers(backtest, varve_home, tmp_path):
-    code, _, err = backtest("run", *WINDOW, "--llm", "scripted", "--quiet")
-    assert code == 0, err
-    (run,) = (varve_home / "runs").iterdir()
-    for command in (["audit", run, "--seeds", "0"], ["rescore", run]):
-        assert backtest(*command)[0] == 0
-    made = Strangers(tmp_path / "strangers", backtest)
-    made.prepare(run, varve_home)
-    return made
 
 
 @pytest.mark.timeout(600)

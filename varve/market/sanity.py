@@ -25,6 +25,7 @@ MOST_SESSIONS = 5
 """Bars that lie farther apart than this many days of trading are not compared."""
 
 _PRICES = ("open", "high", "low", "close")
+_BOUNDS = {**dict.fromkeys(_PRICES, (SMALLEST, LARGEST)), "volume": (0.0, MOST_VOLUME)}
 
 
 @dataclass(frozen=True)
@@ -49,26 +50,17 @@ def check_prices(data: InstrumentData) -> None:
         DataError: naming the session and the value.
     """
     bars, symbol = data.bars, data.instrument.symbol
-    for name in _PRICES:
+    for name, (least, most) in _BOUNDS.items():
         column: Floats = getattr(bars, name)
         with np.errstate(invalid="ignore"):
-            wrong = ~np.isnan(column) & ~((column >= SMALLEST) & (column <= LARGEST))
+            wrong = ~np.isnan(column) & ~((column >= least) & (column <= most))
         if wrong.any():
             at = int(wrong.argmax())
             raise DataError(
-                f"{symbol} has the {name} {column[at]:g} on {bars.session(at)}; no price is below "
-                f"{SMALLEST:g} or above {LARGEST:g}",
+                f"{symbol} has the {name} {column[at]:g} on {bars.session(at)}; "
+                f"expected {least:g} to {most:g}",
                 mend="correct that day in the source, or leave it out",
             )
-    with np.errstate(invalid="ignore"):
-        wrong = ~np.isnan(bars.volume) & ~((bars.volume >= 0) & (bars.volume <= MOST_VOLUME))
-    if wrong.any():
-        at = int(wrong.argmax())
-        raise DataError(
-            f"{symbol} has the volume {bars.volume[at]:g} on {bars.session(at)}; expected 0 to "
-            f"{MOST_VOLUME:g}",
-            mend="correct that day in the source, or leave it out",
-        )
     _check_jumps(data)
     for event in data.events:
         if not (SMALLEST <= event.value <= LARGEST):

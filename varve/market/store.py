@@ -170,7 +170,6 @@ class Store:
             try:
                 write_tables(fresh, data)
                 (fresh / _PROVENANCE).write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")
-                fresh.chmod(0o700)
                 _sync(fresh)
                 self._swap_in(fresh, target)
             finally:

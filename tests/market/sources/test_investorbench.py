@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from varve.errors import BadFileError, SettingError
+from varve.errors import BadFileError, DataError, SettingError
 from varve.market.calendars import get_calendar
 from varve.market.data import InstrumentData
 from varve.market.market_data import MarketData
-from varve.market.sources.investorbench import read_investorbench
+from varve.market.sources.investorbench import InvestorBenchSource, read_investorbench
+from varve.market.sources.source import Request, read_checked
 from varve.market.store import Store
 
 Reader = Callable[..., InstrumentData]
@@ -172,6 +173,9 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("negative price", {**OK, "2023-01-04": day(-1.5)}, "2023-01-04, field 'prices' is -1.5"),
     ("NaN price", '{"2023-01-03": {"prices": NaN}}', "2023-01-03, field 'prices' is nan"),
     ("infinite price", '{"2023-01-03": {"prices": 1e999}}', "2023-01-03, field 'prices' is inf"),
+    ("whole price of 401 digits", f'{{"2023-01-03": {{"prices": {10**400}}}}}', "'prices' is 1000"),
+    ("price of 5000 digits", '{"2023-01-03": {"prices": ' + "9" * 5000 + "}}", "5000 digits"),
+    ("100 levels", '{"2023-01-03": ' + "[" * 100 + "]" * 100 + "}", "nested far too deep"),
     ("news a text", {"2023-01-03": day(news="headline")}, "2023-01-03, field 'news' is a str, not a list"),
     ("news item a number", {"2023-01-03": day(news=["a", 5])}, "field 'news', item 1 is '5', not a text"),
     ("10k an object", {"2023-01-03": day(**{"10k": {"x": 1}})}, "field '10k' is a dict"),
@@ -201,3 +205,16 @@ def test_missing_file_and_bad_ticker(tmp_path: Path) -> None:
         read_investorbench(tmp_path / "no.json", "JNJ")
     with pytest.raises(SettingError, match="cannot be used"):
         read_investorbench(tmp_path / "no.json", "../JNJ")
+
+
+@pytest.mark.parametrize("name", ["huge_close", "denormal_close", "1000x_jump_in_a_day"])
+def test_prices_that_no_market_has_are_refused(shared_data: Path, tmp_path: Path, name: str) -> None:
+    file = tmp_path / "data.json"
+    file.write_bytes((shared_data / "hostile" / f"accepted_json_{name}.txt").read_bytes())
+    with pytest.raises(DataError):
+        read_checked(InvestorBenchSource(), Request("JNJ", path=file))
+
+
+def test_the_price_that_broke_the_reader_is_refused(shared_data: Path) -> None:
+    with pytest.raises(BadFileError, match="expected a price above 0"):
+        read_investorbench(shared_data / "hostile" / "fuzz_json_1_x.json", "JNJ")

@@ -278,6 +278,38 @@ def test_the_real_client_reads_yfinances_frame(say: Any) -> None:
     assert data.bars.close == pytest.approx([499.23, 129.04, 118.69])
 
 
+@pytest.mark.parametrize(
+    ("dividend", "gain", "close", "paid"),
+    [
+        (0.0, 3.0, 115.69, 3.0),  # a gain alone
+        (0.5, 3.0, 118.69, 3.5),  # the dividend is less than the gain and cannot hold it
+        (3.5, 3.0, 125.54, 3.5),  # the close fell by the dividend, which holds the gain
+        (3.5, 3.0, 122.54, 6.5),  # the close fell by both
+    ],
+)
+def test_capital_gains_are_paid_once(
+    say: Any, dividend: float, gain: float, close: float, paid: float
+) -> None:
+    given = frame().assign(Dividends=[0.0, 0.0, dividend], **{"Capital Gains": [0.0, 0.0, gain]})
+    given.loc[given.index[2], "Close"] = close
+    found = say(given).history("AAPL", date(2020, 8, 28))
+    assert found.dividends == pytest.approx({date(2020, 11, 6): paid})
+
+
+def test_the_last_day_once_more_without_a_value_replaces_nothing(say: Any) -> None:
+    whole = say(frame()).history("AAPL", date(2020, 8, 28))
+    last = frame().iloc[[-1]] * float("nan")
+    last.index = last.index + pd.Timedelta(hours=16)
+    found = say(pd.concat([frame(), last])).history("AAPL", date(2020, 8, 28))
+    assert found == whole
+    # A row with values, which a later row of that day is, counts.
+    again = frame().iloc[[-1]].assign(Close=119.0)
+    assert (
+        say(pd.concat([frame(), again])).history("AAPL", date(2020, 8, 28)).rows[date(2020, 11, 6)]["close"]
+        == 119.0
+    )
+
+
 def test_an_empty_frame_is_no_history(say: Any) -> None:
     assert say(frame().iloc[:0]).history("XYZ", date(2020, 8, 28)) is None
     with pytest.raises(NoDataError, match="likely causes"):

@@ -15,8 +15,10 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import ClassVar
 
+from varve.bounded import BeyondBounds, check_depth
 from varve.clock import Clock, iso, wall_clock
 from varve.errors import BadFileError, near_names
+from varve.harmless import shortened
 from varve.market.calendars import FIRST_DAY, LAST_DAY, TradingCalendar, get_calendar
 from varve.market.data import BarSeries, InstrumentData, Provenance
 from varve.market.sources.files import read_text
@@ -121,6 +123,7 @@ def _load(path: Path) -> JsonObject:
         raise _not_of_format(path, f"it starts with {text.lstrip()[:20]!r}")
     try:
         raw = json.loads(text, object_pairs_hook=_no_key_twice)
+        check_depth(raw)
     except json.JSONDecodeError as error:
         at_end = error.pos >= len(text.rstrip()) - 1 or error.msg.startswith("Unterminated string")
         what = "is cut short" if at_end else "is no valid JSON"
@@ -129,8 +132,10 @@ def _load(path: Path) -> JsonObject:
             f"{path} {what}: {said} at line {error.lineno}, column {error.colno}",
             mend="get the file again; nothing of it was stored",
         ) from error
-    except RecursionError:
+    except (RecursionError, BeyondBounds):
         raise _not_of_format(path, "its values are nested far too deep") from None
+    except ValueError as error:  # a whole number of thousands of digits
+        raise _not_of_format(path, str(error)) from None
     except _TwiceError as error:
         raise BadFileError(f"{path}: {error} is there twice", mend="keep one entry per date") from None
     if not isinstance(raw, dict):
@@ -200,12 +205,16 @@ def _price(path: Path, key: str, entry: Mapping[str, Json]) -> float:
     value = entry["prices"]
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _not_of_format(path, f"{key}, field 'prices' is {str(value)[:40]!r}, not a number")
-    if not math.isfinite(value) or value <= 0:
+    try:
+        price = float(value)
+    except OverflowError:  # a whole number may have hundreds of digits
+        price = math.inf
+    if not math.isfinite(price) or price <= 0:
         raise BadFileError(
-            f"{path}: {key}, field 'prices' is {value}; expected a price above 0",
+            f"{path}: {key}, field 'prices' is {shortened(str(value), 40)}; expected a price above 0",
             mend="correct the price, or remove the day",
         )
-    return float(value)
+    return price
 
 
 def _texts(path: Path, key: str, name: str, entry: Mapping[str, Json]) -> list[str]:

@@ -144,7 +144,12 @@ def _from_frame(frame: DataFrame, metadata: Mapping[str, Json]) -> YahooHistory:
     """A frame of ``yfinance.Ticker.history(auto_adjust=False, actions=True)``."""
     days = [stamp.date() for stamp in frame.index]
     columns = {name: frame[name.title()].to_numpy(dtype="float64") for name in (*_PRICES, "volume")}
-    rows = {day: {name: float(columns[name][i]) for name in columns} for i, day in enumerate(days)}
+    rows: dict[date, Mapping[str, float]] = {}
+    for i, day in enumerate(days):
+        row = {name: float(columns[name][i]) for name in columns}
+        # yfinance adds the present day once more, at times without a value.
+        if day not in rows or not (math.isnan(row["close"]) or math.isnan(row["open"])):
+            rows[day] = row
 
     def actions(name: str) -> dict[date, float]:
         if name not in frame.columns:
@@ -155,10 +160,27 @@ def _from_frame(frame: DataFrame, metadata: Mapping[str, Json]) -> YahooHistory:
     return YahooHistory(
         rows,
         actions("Stock Splits"),
-        actions("Dividends"),
+        _paid(actions("Dividends"), actions("Capital Gains"), rows),
         str(metadata.get("currency") or "USD"),
         str(metadata.get("exchangeTimezoneName") or "America/New_York"),
     )
+
+
+def _paid(
+    dividends: Mapping[date, float], gains: Mapping[date, float], rows: Mapping[date, Mapping[str, float]]
+) -> dict[date, float]:
+    """Cash per share by ex-date: a fund's capital gains are paid out as its dividends are.
+
+    Yahoo at times counts a gain in the dividend, too. The dividend then is at least the gain; whether it
+    holds it is decided by which of the two sums is nearer to the fall of the close.
+    """
+    paid, days = dict(dividends), sorted(rows)
+    for day, gain in gains.items():
+        dividend, at = dividends.get(day, 0.0), days.index(day)
+        fall = rows[days[at - 1]]["close"] - rows[day]["close"] if at else math.nan
+        held = dividend >= gain and abs(fall - dividend) <= abs(fall - dividend - gain)
+        paid[day] = dividend if held else dividend + gain
+    return paid
 
 
 class YahooSource:
