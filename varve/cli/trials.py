@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from varve.backtests.record.trial_registry.lines import Trial
     from varve.backtests.record.trial_registry.registry import Rebuilt
 
-COPY_AGAIN = "copy that folder again from where it is whole, or delete it"
-
 trials_app = typer.Typer(
     help="Every run ever started here, failed and deleted ones too.", no_args_is_help=True
 )
@@ -27,6 +25,7 @@ def trials_list(
     ticker: Annotated[str | None, typer.Option(help="Only what was tried on this ticker.")] = None,
 ) -> None:
     """List what was tried, oldest first, and how many settings by ticker."""
+    from varve.backtests.record.folder import COPY_AGAIN
     from varve.backtests.record.trial_registry.registry import TrialRegistry
 
     registry = TrialRegistry()
@@ -44,7 +43,7 @@ def trials_list(
     if not registry.complete():
         say("the registry was rebuilt: there may have been more")
     for run_id in registry.damaged_runs():
-        say(f"damaged: {run_id}, whose run.json cannot be read; {COPY_AGAIN}")
+        say(f"damaged: {run_id}, whose run.json cannot be read; {COPY_AGAIN}, or delete it")
 
 
 @trials_app.command("rebuild")
@@ -53,6 +52,7 @@ def trials_rebuild() -> None:
 
     A whole one gets the results of finished runs that it lacks.
     """
+    from varve.backtests.record.folder import COPY_AGAIN
     from varve.backtests.record.trial_registry.registry import TrialRegistry
 
     registry = TrialRegistry()
@@ -65,7 +65,7 @@ def trials_rebuild() -> None:
     if done.again:
         _print_made_again(registry.path, done)
     for run_id in done.damaged:
-        say(f"not known: run {run_id}, whose run.json cannot be read; {COPY_AGAIN}")
+        say(f"not known: run {run_id}, whose run.json cannot be read; {COPY_AGAIN}, or delete it")
 
 
 def _print_made_again(path: Path, done: Rebuilt) -> None:

@@ -239,7 +239,7 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
     memory = make(folder=tmp_path / "file" / "memory")
     put(memory, "fact")
-    with pytest.raises(StorageError, match="cannot be written"):
+    with pytest.raises(StorageError, match="cannot be made: Not a directory"):
         memory.flush()
     memory.abandon()
 
