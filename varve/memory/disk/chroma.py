@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -21,6 +21,7 @@ from varve.bounded import parse_json
 from varve.config import canonical_json
 from varve.errors import IntegrityError, StorageError, UsageError
 from varve.files import make_folder, refuse_links
+from varve.memory.disk.unwritten import blank_unwritten
 from varve.memory.state.columns import Vector
 from varve.memory.state.config import TIERS
 
@@ -135,6 +136,9 @@ class _Opened:
         self.touched.clear()
         if client is not None:
             client.close()
+            # Where that fails, the disk is full or shut, which is said already; the next write tries again.
+            with suppress(OSError):
+                blank_unwritten(self.folder)
 
 
 _lock = threading.RLock()
@@ -186,6 +190,7 @@ class ChromaStore:
                 for part in _parts(deletes.get(tier, ())):
                     collections[tier].delete(ids=list(part))
                 _put(collections[tier], upserts.get(tier, ()))
+            blank_unwritten(self.folder)
             first.modify(metadata={**checkpoint, "schema": SCHEMA, "state": "done"})
 
     def holds(self) -> bool:
